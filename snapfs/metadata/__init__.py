@@ -1,0 +1,1 @@
+"""SQLite: the replica of the log, and what belongs to this machine alone. All SQL is here."""

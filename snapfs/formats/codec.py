@@ -1,0 +1,54 @@
+"""Compression of one run of bytes: none or zstd, whichever is worth it."""
+
+import enum
+
+import zstandard
+
+from snapfs.errors import FormatError
+from snapfs.formats import limits
+
+DEFAULT_LEVEL = 3
+
+
+class Codec(enum.IntEnum):
+    """How bytes were packed before they were sealed."""
+
+    NONE = 0
+    ZSTD = 1
+
+
+def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
+    """Pack `plain` by zstd at `level`; what shrinks by less than a 32nd is left as it is.
+
+    Reading back plain bytes is faster, and a 32nd is not worth a decompression on each read.
+    """
+    packed = zstandard.ZstdCompressor(level=level).compress(plain)
+    if len(packed) > len(plain) - len(plain) // 32:
+        return Codec.NONE, plain
+    return Codec.ZSTD, packed
+
+
+def decompress(codec: int, packed: bytes, plain_length: int) -> bytes:
+    """Undo `compress`. The caller has checked `plain_length` against a limit.
+
+    Raises FormatError where the bytes do not unpack to exactly that length.
+    """
+    if codec == Codec.NONE:
+        plain = packed
+    elif codec == Codec.ZSTD:
+        plain = _unzstd(packed, plain_length)
+    else:
+        raise FormatError(f"packed by an unknown method ({codec})")
+    if len(plain) != plain_length:
+        raise FormatError(f"unpacks to {len(plain)} bytes instead of {plain_length}")
+    return plain
+
+
+def _unzstd(packed: bytes, plain_length: int) -> bytes:
+    try:
+        # The frame states its size itself, and the library would allocate by that statement.
+        if zstandard.frame_content_size(packed) != plain_length:
+            raise FormatError("a compressed frame states another size than its section")
+        return zstandard.ZstdDecompressor(max_window_size=limits.WINDOW).decompress(packed)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise FormatError(f"does not decompress: {error}") from error

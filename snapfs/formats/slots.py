@@ -1,0 +1,161 @@
+"""Key slots: the master key wrapped for one passphrase or recovery code. Clear text, but for it.
+
+A slot is JSON: someone who has lost everything but the bucket can see what it is. Its fields and
+the repository's marker are additional data of the wrap, so none can be changed or moved. The store
+could offer parameters that hang us, so those outside of fixed bounds are a format error.
+"""
+
+import base64
+import enum
+import unicodedata
+
+import msgspec
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from snapfs.errors import FormatError, UsageError
+from snapfs.formats import limits
+from snapfs.formats.seal import KEY_LENGTH, Random
+
+_FORMAT = 1
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"Crockford's base 32: no I, L, O, U"
+_CODE_BITS = 160
+_CHECK_BITS = 20
+_CODE_LETTERS = (_CODE_BITS + _CHECK_BITS) // 5
+_MEMORY = range(19 * 1024, 1024 * 1024 + 1)
+_TIME = range(1, 17)
+_LANES = range(1, 9)
+
+
+class SlotKind(enum.StrEnum):
+    """What opens a slot."""
+
+    PASSPHRASE = "passphrase"
+    RECOVERY = "recovery"
+
+
+class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of Argon2id (RFC 9106); the defaults are its second recommendation."""
+
+    memory: int = 64 * 1024
+    "KiB"
+    time: int = 3
+    lanes: int = 4
+
+
+class _Public(msgspec.Struct, frozen=True):
+    """What a slot says in clear text; bound to its wrap."""
+
+    slot: int
+    kind: SlotKind
+    label: str
+    created: int
+    argon2id: Derivation
+    salt: str
+
+
+class KeySlot(_Public, frozen=True, forbid_unknown_fields=True):
+    """A slot as it is stored."""
+
+    master_key: str
+    "base64: AES-256-GCM of the master key"
+
+
+def create(
+    master_key: bytes,
+    secret: str,
+    marker: bytes,
+    *,
+    kind: SlotKind,
+    label: str,
+    created: int,
+    derivation: Derivation,
+    random: Random,
+) -> bytes:
+    """A slot's object. `secret` is a passphrase or a recovery code, `created` seconds since 1970."""
+    salt = base64.b64encode(random(16)).decode()
+    public = _Public(_FORMAT, kind, label, created, derivation, salt)
+    wrapped = AESGCM(_derive(public, secret)).encrypt(bytes(12), master_key, _bind(public, marker))
+    fields = {name: getattr(public, name) for name in public.__struct_fields__}
+    slot = KeySlot(**fields, master_key=base64.b64encode(wrapped).decode())
+    return msgspec.json.format(msgspec.json.encode(slot), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> KeySlot:
+    """The slot in an object. Raises FormatError, also for parameters outside of their bounds."""
+    if len(data) > limits.SMALL:
+        raise FormatError("a key slot is too large")
+    try:
+        slot = msgspec.json.decode(data, type=KeySlot)
+        salt = base64.b64decode(slot.salt, validate=True)
+        wrapped = base64.b64decode(slot.master_key, validate=True)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FormatError(f"a key slot cannot be read: {error}") from error
+    if slot.slot != _FORMAT or len(salt) != 16 or len(wrapped) != KEY_LENGTH + 16:
+        raise FormatError("a key slot is not of this format")
+    kdf = slot.argon2id
+    if kdf.memory not in _MEMORY or kdf.time not in _TIME or kdf.lanes not in _LANES:
+        raise FormatError("a key slot asks for a derivation outside of the allowed bounds")
+    return slot
+
+
+def open_slot(slot: KeySlot, secret: str, marker: bytes) -> bytes | None:
+    """The master key, or None where this is not the slot's secret (or the slot was changed)."""
+    if slot.kind is SlotKind.RECOVERY:
+        try:
+            secret = normal_code(secret)
+        except UsageError:
+            return None
+    wrapped = base64.b64decode(slot.master_key)
+    try:
+        return AESGCM(_derive(slot, secret)).decrypt(bytes(12), wrapped, _bind(slot, marker))
+    except InvalidTag:
+        return None
+
+
+def generate_code(random: Random) -> str:
+    """A new recovery code: 160 random bits and a checksum, in groups of four."""
+    secret = random(_CODE_BITS // 8)
+    number = int.from_bytes(secret, "big") << _CHECK_BITS | _checksum(secret)
+    letters = [_ALPHABET[number >> shift & 31] for shift in range(5 * _CODE_LETTERS - 5, -5, -5)]
+    return "-".join("".join(letters[at : at + 4]) for at in range(0, _CODE_LETTERS, 4))
+
+
+def normal_code(text: str) -> str:
+    """A recovery code as it was generated, from how somebody typed it. UsageError with a typo."""
+    letters = text.upper().translate(str.maketrans("OIL", "011", "- \t"))
+    if len(letters) != _CODE_LETTERS or any(letter not in _ALPHABET for letter in letters):
+        raise UsageError(f"a recovery code has {_CODE_LETTERS} letters and digits")
+    number = 0
+    for letter in letters:
+        number = number << 5 | _ALPHABET.index(letter)
+    secret = (number >> _CHECK_BITS).to_bytes(_CODE_BITS // 8, "big")
+    if number & (1 << _CHECK_BITS) - 1 != _checksum(secret):
+        raise UsageError("the recovery code has a typing error: its checksum does not fit")
+    return "-".join(letters[at : at + 4] for at in range(0, _CODE_LETTERS, 4))
+
+
+def _checksum(secret: bytes) -> int:
+    return int.from_bytes(blake3(b"snapfs code" + secret).digest()[:4], "big") >> (32 - _CHECK_BITS)
+
+
+def _derive(public: _Public, secret: str) -> bytes:
+    kdf = public.argon2id
+    # The same words typed on another keyboard may arrive composed differently.
+    normal = unicodedata.normalize("NFC", secret).encode("utf-8", "surrogateescape")
+    return Argon2id(
+        salt=base64.b64decode(public.salt),
+        length=KEY_LENGTH,
+        iterations=kdf.time,
+        lanes=kdf.lanes,
+        memory_cost=kdf.memory,
+    ).derive(normal)
+
+
+def _bind(public: _Public, marker: bytes) -> bytes:
+    kdf = public.argon2id
+    facts = [public.slot, public.kind, public.label, public.created, public.salt]
+    return marker + msgspec.json.encode([*facts, kdf.memory, kdf.time, kdf.lanes])

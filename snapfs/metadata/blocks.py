@@ -1,0 +1,91 @@
+"""Apply: block parts. New packs, segments and blocks get rows, moved blocks their new place."""
+
+from collections.abc import Sequence
+
+from snapfs.errors import FormatError
+from snapfs.formats.packs import PackRow
+from snapfs.formats.parts import BlockPart, MoveRow, PartRef
+from snapfs.formats.records import New
+from snapfs.metadata.database import Database, Row
+
+Firsts = tuple[int, int, int]
+"numbers of a record's first block, segment and pack"
+
+
+def tag_of(key: bytes) -> int:
+    """The first 8 bytes of a key as SQLite's signed integer."""
+    return int.from_bytes(key[:8], "big", signed=True)
+
+
+def apply_blocks(db: Database, part: BlockPart, ref: PartRef, firsts: Firsts, new: New) -> None:
+    """Apply one block part within a transaction that moves the stream on. Twice changes nothing.
+
+    Raises FormatError where the part has more rows than its record took numbers for.
+    """
+    block, segment, pack = (
+        first + position for first, position in zip(firsts, ref.first, strict=True)
+    )
+    packs, segments, blocks = [], [], []
+    for row in part.packs:
+        packs.append((pack, row.name, row.size, row.header))
+        segments.extend(_segments(row, pack, segment, block))
+        for number, listed in enumerate(row.segments, start=segment):
+            blocks.extend(_blocks(listed.block_keys(), listed.lengths, number, block))
+            block += len(listed.lengths)
+        segment += len(row.segments)
+        pack += 1
+    _check(block - firsts[0] <= new.blocks, segment - firsts[1] <= new.segments)
+    _check(pack - firsts[2] <= new.packs)
+    db.execute_many("INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?)", packs)
+    db.execute_many("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", segments)
+    db.execute_many("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", blocks)
+    for move in part.moves:
+        _apply_move(db, move, firsts[0])
+
+
+def _segments(row: PackRow, pack: int, segment: int, block: int) -> list[Row]:
+    rows: list[Row] = []
+    offset = len(row.header)
+    for place, listed in enumerate(row.segments):
+        count = len(listed.lengths)
+        rows.append(
+            (segment + place, pack, place, offset, listed.stored, listed.plain, block, count)
+        )
+        offset += listed.stored
+        block += count
+    return rows
+
+
+def _blocks(keys: Sequence[bytes], lengths: tuple[int, ...], segment: int, first: int) -> list[Row]:
+    rows: list[Row] = []
+    offset = 0
+    for number, (key, length) in enumerate(zip(keys, lengths, strict=True), start=first):
+        rows.append((number, tag_of(key), key, segment, offset, length))
+        offset += length
+    return rows
+
+
+def _apply_move(db: Database, move: MoveRow, first_block: int) -> None:
+    """Point blocks of an old pack at where this record's packs hold them now."""
+    row = db.row(
+        "SELECT s.block, s.blocks FROM segment s JOIN pack p ON p.number = s.pack"
+        " WHERE p.name = ? AND s.place = ?",
+        (move.pack, move.segment),
+    )
+    _check(row is not None and len(move.blocks) == len(move.positions))
+    assert row is not None
+    origin, count = row
+    for place, position in zip(move.blocks, move.positions, strict=True):
+        _check(place < int(count))
+        # Only a copy of the very same block may take a block's place.
+        db.execute(
+            "UPDATE block SET (segment, offset) ="
+            " (SELECT segment, offset FROM block new WHERE new.number = ?2 AND new.key = block.key)"
+            " WHERE number = ?1",
+            (int(origin) + place, first_block + position),
+        )
+
+
+def _check(*sound: bool) -> None:
+    if not all(sound):
+        raise FormatError("a block part contradicts the record that names it")

@@ -1,0 +1,51 @@
+"""How a content stands in the database: a msgpack list of integers, code and length by turns.
+
+A code of 0 or more is a block's number, -1 a hole, -2 - n list n. The lengths are repeated from the
+block table, so that a read at some offset looks up only the blocks that it needs.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from snapfs.errors import ViewDamagedError
+from snapfs.model.content import Content, Extent, Hole, Listed, Stored
+
+_decoder = msgspec.msgpack.Decoder(list[int])
+_encoder = msgspec.msgpack.Encoder()
+_HOLE = -1
+
+
+def encode(extents: Iterable[Extent]) -> bytes:
+    """The column's value of a content or list."""
+    flat: list[int] = []
+    for extent in extents:
+        flat.append(_code(extent))
+        flat.append(extent.length)
+    return _encoder.encode(flat)
+
+
+def decode(data: bytes) -> Content:
+    """The content in a column. Raises ViewDamagedError."""
+    try:
+        flat = _decoder.decode(data)
+        return tuple(
+            _extent(code, length) for code, length in zip(flat[::2], flat[1::2], strict=True)
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ViewDamagedError(
+            f"the local database holds a content that cannot be read ({error})",
+            hint="move the state directory away: it is built again from the repository",
+        ) from error
+
+
+def _code(extent: Extent) -> int:
+    if isinstance(extent, Stored):
+        return extent.number
+    return _HOLE if isinstance(extent, Hole) else -2 - extent.number
+
+
+def _extent(code: int, length: int) -> Extent:
+    if code >= 0:
+        return Stored(code, length)
+    return Hole(length) if code == _HOLE else Listed(-2 - code, length)

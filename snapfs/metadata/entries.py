@@ -1,0 +1,243 @@
+"""Apply: entry parts. The delta of one source becomes intervals of names and new nodes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from snapfs.errors import FormatError
+from snapfs.formats.parts import DirectoryRow, EntryPart, Items, NodeRow, PartRef, Reference
+from snapfs.formats.records import New
+from snapfs.metadata import contents
+from snapfs.metadata.blocks import tag_of
+from snapfs.metadata.database import Database, Row
+from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
+from snapfs.model.identity import OPEN, Commit
+
+ANCHOR = b""
+ROOT = b"/"
+_REMEMBERED = 4096
+"directories whose numbers are kept at hand; deltas come in order of path"
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """The numbers that a record's first rows have, and what its delta refers back to."""
+
+    commit: Commit
+    source: int
+    anchor: int
+    source_head: Commit
+    blocks: int
+    nodes: int
+    lists: int
+    directories: int
+
+
+def apply_entries(db: Database, part: EntryPart, ref: PartRef, bases: Bases, new: New) -> None:
+    """Apply one entry part within a transaction that moves the stream on. Twice changes nothing.
+
+    Needs the blocks of the record applied. Raises FormatError where the part contradicts its
+    record, or refers to what is not there.
+    """
+    _Piece(db, part, ref, bases, new).apply()
+
+
+@dataclass(slots=True)
+class _Piece:
+    db: Database
+    part: EntryPart
+    ref: PartRef
+    bases: Bases
+    new: New
+    numbers: dict[bytes, int] = field(default_factory=dict)
+
+    def apply(self) -> None:
+        nodes, lists, directories = self.ref.first
+        _check(nodes + len(self.part.nodes) <= self.new.nodes, "nodes")
+        _check(lists + len(self.part.lists) <= self.new.lists, "lists")
+        self._insert_lists(self.bases.lists + lists)
+        self._insert_nodes(self.bases.nodes + nodes)
+        self._insert_owners()
+        next_directory = self.bases.directories + directories
+        for row in self.part.directories:
+            next_directory = self._apply_directory(row, next_directory)
+        _check(next_directory <= self.bases.directories + self.new.directories, "directories")
+
+    def _insert_lists(self, number: int) -> None:
+        for row in self.part.lists:
+            extents = list(self._extents(row.items, row.length))
+            _check(total_length(extents) == row.length, "a list's length")
+            self.db.execute(
+                "INSERT OR REPLACE INTO list VALUES (?, ?, ?, ?)",
+                (number, row.key, row.length, contents.encode(extents)),
+            )
+            number += 1
+
+    def _insert_nodes(self, number: int) -> None:
+        self.db.execute_many(
+            "INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [self._node(at, row) for at, row in enumerate(self.part.nodes, start=number)],
+        )
+
+    def _node(self, number: int, row: NodeRow) -> Row:
+        data: bytes | None = row.target or None
+        if row.items:
+            extents = list(self._extents(row.items, row.size))
+            _check(total_length(extents) == row.size, "a file's size")
+            data = contents.encode(extents)
+        return (
+            number, row.mode, row.uid, row.gid, row.mtime, row.mtime_ns, row.size, row.nlink,
+            row.rdev, data, msgspec.msgpack.encode(row.xattrs) if row.xattrs else None,
+        )  # fmt: skip
+
+    def _extents(self, items: Items, whole: int) -> Iterator[Extent]:
+        if len(items) == 1 and not (isinstance(items[0], int) and items[0] < 0):
+            yield self._extent(items[0], whole)
+            return
+        position = 0
+        while position < len(items):
+            item = items[position]
+            position += 1
+            if isinstance(item, int) and item < 0:
+                yield Hole(-1 - item)
+                continue
+            _check(position < len(items), "extents")
+            length = items[position]
+            _check(isinstance(length, int) and length > 0, "extents")
+            assert isinstance(length, int)
+            yield self._extent(item, length)
+            position += 1
+
+    def _extent(self, item: int | bytes | tuple[Reference], length: int) -> Extent:
+        if isinstance(item, tuple):
+            return Listed(self._list(item[0]), length)
+        if isinstance(item, int):
+            _check(0 <= item < self.new.blocks, "blocks")
+            return Stored(self.bases.blocks + item, length)
+        return Stored(self._block(item), length)
+
+    def _block(self, key: bytes) -> int:
+        row = self.db.row(
+            "SELECT number FROM block WHERE tag = ? AND key = ? AND number < ?"
+            " ORDER BY number LIMIT 1",
+            (tag_of(key), key, self.bases.blocks),
+        )
+        return int(_found(row, "an older block")[0])
+
+    def _list(self, reference: Reference) -> int:
+        if isinstance(reference, int):
+            _check(0 <= reference < self.new.lists, "lists")
+            return self.bases.lists + reference
+        row = self.db.row(
+            "SELECT number FROM list WHERE key = ? AND number < ? ORDER BY number LIMIT 1",
+            (reference, self.bases.lists),
+        )
+        return int(_found(row, "an older list")[0])
+
+    def _insert_owners(self) -> None:
+        for kind, names in enumerate((self.part.users, self.part.groups)):
+            self.db.execute_many(
+                "INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?)",
+                [(self.bases.source, kind, number, name) for number, name in names.items()],
+            )
+
+    def _apply_directory(self, row: DirectoryRow, next_directory: int) -> int:
+        """Apply what changed in one directory; the number that the next new directory gets."""
+        directory = self._directory(row.path)
+        self._close(directory, row)
+        entries: list[Row] = []
+        for name, reference in row.entries:
+            node, is_directory = self._reference(reference)
+            child = None
+            if is_directory:
+                child, next_directory = self._child(directory, row.path, name, next_directory)
+            entries.append((directory, name, self.bases.commit, OPEN, node, child))
+        self.db.execute_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", entries)
+        return next_directory
+
+    def _close(self, directory: int, row: DirectoryRow) -> None:
+        """End the entries that are gone or replaced. Intervals are half open, so nobody sees it
+        before the position of the source moves to this commit."""
+        commit = self.bases.commit
+        if row.cleared:
+            self.db.execute(
+                "UPDATE entry SET last = ? WHERE directory = ? AND last = ? AND first < ?",
+                (commit, directory, OPEN, commit),
+            )
+        elif directory < self.bases.directories:
+            ended = [*row.removed, *(name for name, _ in row.entries)]
+            self.db.execute_many(
+                "UPDATE entry SET last = ?1 WHERE directory = ?2 AND name = ?3 AND last = ?4"
+                " AND first < ?1",
+                [(commit, directory, name, OPEN) for name in ended],
+            )
+
+    def _reference(self, reference: Reference) -> tuple[int, bool]:
+        """The node that an entry refers to, and whether it is a directory."""
+        if isinstance(reference, int):
+            begin = self.ref.first[0]
+            if begin <= reference < begin + len(self.part.nodes):
+                mode = self.part.nodes[reference - begin].mode
+                return self.bases.nodes + reference, mode & 0o170000 == 0o040000
+            _check(0 <= reference < begin, "nodes")  # of an earlier part: never a directory
+            return self.bases.nodes + reference, False
+        parent, _, name = reference.rpartition(b"/")
+        row = self.db.row(
+            "SELECT node, child FROM entry WHERE directory = ? AND name = ?"
+            " AND first <= ? AND last > ?",
+            (self._directory(parent or ROOT), name, self.bases.source_head, self.bases.source_head),
+        )
+        node, child = _found(row, "an older path")
+        return node, child is not None
+
+    def _child(self, parent: int, path: bytes, name: bytes, number: int) -> tuple[int, int]:
+        """The number of a directory, and the one that the next new directory gets."""
+        row = self.db.row(
+            "SELECT number FROM directory WHERE parent = ? AND name = ?", (parent, name)
+        )
+        if row is None:
+            self.db.execute("INSERT INTO directory VALUES (?, ?, ?)", (number, parent, name))
+            self._remember(join(path, name), number)
+            return number, number + 1
+        child = int(row[0])
+        # Found, but made by this very piece: applied a second time, it takes its number again.
+        return child, number + 1 if child == number else number
+
+    def _directory(self, path: bytes) -> int:
+        if path == ANCHOR:
+            return self.bases.anchor
+        known = self.numbers.get(path)
+        if known is None:
+            parent, _, name = path.rpartition(b"/")
+            above = ANCHOR if path == ROOT else parent or ROOT
+            row = self.db.row(
+                "SELECT number FROM directory WHERE parent = ? AND name = ?",
+                (self._directory(above), ROOT if path == ROOT else name),
+            )
+            known = int(_found(row, "a directory")[0])
+            self._remember(path, known)
+        return known
+
+    def _remember(self, path: bytes, number: int) -> None:
+        if len(self.numbers) >= _REMEMBERED:
+            self.numbers.clear()
+        self.numbers[path] = number
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """The path of a directory's entry; the anchor's one entry is the root."""
+    if directory == ANCHOR:
+        return name
+    return directory + name if directory == ROOT else directory + b"/" + name
+
+
+def _found(row: Row | None, what: str) -> Row:
+    _check(row is not None, what)
+    assert row is not None
+    return row
+
+
+def _check(sound: bool, what: str) -> None:
+    if not sound:
+        raise FormatError(f"an entry part contradicts the record that names it ({what})")

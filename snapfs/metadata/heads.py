@@ -1,0 +1,223 @@
+"""Apply: the heads. Numbers are given here, in the order of the log; rows follow by their parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from snapfs.errors import FormatError, LogCutError, SourceMovedError
+from snapfs.formats import records
+from snapfs.formats.records import (
+    Body,
+    Condemn,
+    Delete,
+    Forget,
+    Gone,
+    Head,
+    Ingest,
+    Init,
+    New,
+    Recall,
+    Tag,
+    Upgrade,
+)
+from snapfs.metadata.database import Database
+from snapfs.model.identity import NO_COMMIT, Commit
+from snapfs.model.inode import MAXIMUM_DIRECTORY, MAXIMUM_SERIAL
+
+CONDEMNED, DELETING, GONE = 1, 2, 3
+_COUNTERS = ("blocks", "segments", "packs", "nodes", "lists", "directories")
+_FIRST_NUMBERS = {"nodes": 2}  # 1 is the inode of the mount's root
+_json = msgspec.json
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A record as it stands in the log."""
+
+    number: Commit
+    hash: bytes
+    "BLAKE3 of its stored bytes"
+    head: Head
+
+
+def apply_heads(db: Database, records_in_order: Sequence[Published]) -> None:
+    """Apply records that follow on the last one known, in one transaction.
+
+    Records that another process has applied meanwhile are passed over.
+
+    Raises LogCutError where one does not follow its predecessor, FormatError for a record that
+    contradicts what was before it; nothing is changed then.
+    """
+    with db.writing():
+        for published in records_in_order:
+            _apply_head(db, published)
+
+
+def check_source_head(db: Database, body: Body) -> None:
+    """Raise SourceMovedError where a delta names what is not, or no longer, its source's head.
+
+    The same rule decides before a record is published and when it is applied.
+    """
+    if not isinstance(body, Ingest):
+        return
+    row = db.row("SELECT head FROM source WHERE host = ? AND name = ?", (body.host, body.source))
+    head = row[0] if row else NO_COMMIT
+    if head != body.source_head:
+        raise SourceMovedError(
+            f"{body.host}/{body.source}: another ingest committed first (head {head}, "
+            f"the delta names {body.source_head})"
+        )
+
+
+def _apply_head(db: Database, published: Published) -> None:
+    last = db.row("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1")
+    number, previous = last or (0, records.NO_HASH)
+    if published.number <= number:
+        return
+    if published.number != number + 1 or published.head.previous != previous:
+        raise LogCutError(
+            f"log record {published.number} does not follow record {number} as it is known here",
+            hint="the log was cut or replaced; run 'snapfs check' before writing to it",
+        )
+    check_source_head(db, published.head.body)
+    source = _apply_body(db, published)
+    _log(db, published, source)
+
+
+def _log(db: Database, published: Published, source: int | None) -> None:
+    firsts = [
+        _take(db, counter, count)
+        for counter, count in zip(
+            _COUNTERS, _counts(records.new_ids(published.head.body)), strict=True
+        )
+    ]
+    if published.number > MAXIMUM_SERIAL or firsts[-1] > MAXIMUM_DIRECTORY:
+        raise FormatError("the repository has used up the numbers of its format")
+    db.execute(
+        "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            published.number,
+            published.hash,
+            published.head.attempt,
+            msgspec.msgpack.encode(published.head),
+            source,
+            *firsts,
+        ),
+    )
+
+
+def _counts(new: New) -> tuple[int, ...]:
+    counts = (new.blocks, new.segments, new.packs, new.nodes, new.lists, new.directories)
+    if min(counts) < 0:
+        raise FormatError("a record takes a negative count of numbers")
+    return counts
+
+
+def _take(db: Database, counter: str, count: int) -> int:
+    """The next number of a counter, which `count` numbers are then taken from."""
+    row = db.row("SELECT next FROM counter WHERE name = ?", (counter,))
+    first = int(row[0]) if row else _FIRST_NUMBERS.get(counter, 1)
+    if count or not row:
+        db.execute("INSERT OR REPLACE INTO counter VALUES (?, ?)", (counter, first + count))
+    return first
+
+
+def _apply_body(db: Database, published: Published) -> int | None:
+    """Apply what a body says beyond its parts; the number of the source that it moved, if any."""
+    body = published.head.body
+    match body:
+        case Init():
+            _apply_init(db, body)
+        case Upgrade():
+            _raise_level(db, "read", body.read)
+            _raise_level(db, "write", body.write)
+        case Ingest():
+            return _apply_ingest(db, published, body)
+        case Tag():
+            _apply_tag(db, body)
+        case Forget():
+            _forget(db, body.snapshots, published.number)
+        case Recall():
+            _forget(db, body.snapshots, None)
+            _rescue(db, body.rescued)
+        case Condemn():
+            _doom(db, body.condemned, CONDEMNED, published.number)
+        case Delete():
+            _doom(db, body.deleting, DELETING, published.number)
+        case Gone():
+            _doom(db, body.gone, GONE, published.number)
+    return None
+
+
+def _apply_init(db: Database, body: Init) -> None:
+    db.execute("INSERT INTO fact VALUES ('repository', ?)", (body.repository.hex(),))
+    db.execute("INSERT INTO fact VALUES ('chunker', ?)", (_json.encode(body.chunker).decode(),))
+    _raise_level(db, "read", body.read)
+    _raise_level(db, "write", body.write)
+
+
+def _raise_level(db: Database, which: str, features: tuple[str, ...]) -> None:
+    row = db.row("SELECT value FROM fact WHERE name = ?", (which,))
+    known = _json.decode(str(row[0]), type=list[str]) if row else []
+    level = _json.encode(sorted({*known, *features})).decode()
+    db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (which, level))
+
+
+def _apply_ingest(db: Database, published: Published, body: Ingest) -> int:
+    source = _source(db, body.host, body.source)
+    db.execute("UPDATE source SET head = ? WHERE number = ?", (published.number, source))
+    db.execute(
+        "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, NULL)",
+        (published.number, source, published.head.attempt, body.time, int(body.complete)),
+    )
+    db.execute_many(
+        "INSERT OR IGNORE INTO tag VALUES (?, ?)", ((published.number, tag) for tag in body.tags)
+    )
+    _rescue(db, body.rescued)
+    return source
+
+
+def _source(db: Database, host: str, name: str) -> int:
+    row = db.row("SELECT number FROM source WHERE host = ? AND name = ?", (host, name))
+    if row:
+        return int(row[0])
+    number = _take(db, "sources", 1)
+    anchor = _take(db, "directories", 1)
+    db.execute("INSERT INTO directory VALUES (?, 0, ?)", (anchor, b""))
+    db.execute("INSERT INTO source VALUES (?, ?, ?, 0, ?)", (number, host, name, anchor))
+    return number
+
+
+def _apply_tag(db: Database, body: Tag) -> None:
+    for snapshot in body.snapshots:
+        db.execute_many(
+            "INSERT OR IGNORE INTO tag SELECT number, ? FROM snapshot WHERE id = ?",
+            ((tag, snapshot) for tag in body.add),
+        )
+        db.execute_many(
+            "DELETE FROM tag WHERE name = ? AND snapshot ="
+            " (SELECT number FROM snapshot WHERE id = ?)",
+            ((tag, snapshot) for tag in body.remove),
+        )
+
+
+def _forget(db: Database, snapshots: tuple[bytes, ...], record: Commit | None) -> None:
+    db.execute_many(
+        "UPDATE snapshot SET forgotten = ? WHERE id = ?",
+        ((record, snapshot) for snapshot in snapshots),
+    )
+
+
+def _doom(db: Database, packs: tuple[bytes, ...], state: int, record: Commit) -> None:
+    db.execute_many(
+        "INSERT OR REPLACE INTO fate VALUES (?, ?, ?)", ((pack, state, record) for pack in packs)
+    )
+
+
+def _rescue(db: Database, packs: tuple[bytes, ...]) -> None:
+    for pack in packs:
+        row = db.row("SELECT state FROM fate WHERE pack = ?", (pack,))
+        if row and int(row[0]) != CONDEMNED:
+            raise FormatError("a record relies on a pack that is being deleted")
+        db.execute("DELETE FROM fate WHERE pack = ?", (pack,))

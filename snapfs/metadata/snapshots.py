@@ -1,0 +1,121 @@
+"""Questions about sources and snapshots."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from snapfs.formats.records import Head, Ingest
+from snapfs.metadata.database import Database
+from snapfs.model.identity import Attempt, Commit, DirectoryNumber, SourceNumber
+from snapfs.model.snapshot import Counts, Snapshot, Source
+
+_decoder = msgspec.msgpack.Decoder(Head)
+_SOURCE = "SELECT number, host, name, head, anchor FROM source"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which snapshots are asked for; None means all."""
+
+    host: str | None = None
+    name: str | None = None
+    forgotten: bool = False
+    "forgotten ones too"
+
+
+class Snapshots:
+    """Look-ups in the tables of sources and snapshots."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def sources(self) -> list[Source]:
+        """All sources, in order of host and name."""
+        return [_source(*row) for row in self._db.rows(_SOURCE + " ORDER BY host, name")]
+
+    def source(self, host: str, name: str) -> Source | None:
+        """The source of this host and name."""
+        row = self._db.row(_SOURCE + " WHERE host = ? AND name = ?", (host, name))
+        return _source(*row) if row else None
+
+    def source_by_number(self, number: int) -> Source | None:
+        """The source of this number."""
+        row = self._db.row(_SOURCE + " WHERE number = ?", (number,))
+        return _source(*row) if row else None
+
+    def stream(self, only: Filter = Filter()) -> Iterator[Snapshot]:  # a frozen value
+        """Complete snapshots in order of the log."""
+        sources = {source.number: source for source in self.sources()}
+        wanted = [
+            number
+            for number, source in sources.items()
+            if only.host in (None, source.host) and only.name in (None, source.name)
+        ]
+        for number, source_number in self._db.stream(
+            "SELECT number, source FROM snapshot WHERE complete"
+            " AND (forgotten IS NULL OR ?) AND source IN (SELECT value FROM json_each(?))"
+            " ORDER BY number",
+            (int(only.forgotten), msgspec.json.encode(wanted).decode()),
+        ):
+            yield self._snapshot(Commit(number), sources[SourceNumber(source_number)])
+
+    def by_number(self, number: Commit) -> Snapshot | None:
+        """The complete snapshot that this commit made, unless it is forgotten."""
+        row = self._db.row(
+            "SELECT source FROM snapshot WHERE number = ? AND complete AND forgotten IS NULL",
+            (number,),
+        )
+        source = self.source_by_number(row[0]) if row else None
+        return self._snapshot(number, source) if source else None
+
+    def times(self, source: SourceNumber) -> list[tuple[Commit, int, bool]]:
+        """Number, time and whether it is wanted, of each complete snapshot, in order of the log."""
+        return [
+            (Commit(number), time, forgotten is None)
+            for number, time, forgotten in self._db.rows(
+                "SELECT number, time, forgotten FROM snapshot WHERE source = ? AND complete"
+                " ORDER BY number",
+                (source,),
+            )
+        ]
+
+    def latest(self, source: SourceNumber) -> Commit | None:
+        """The newest complete snapshot of a source, by the order of the log."""
+        row = self._db.row(
+            "SELECT number FROM snapshot WHERE source = ? AND complete AND forgotten IS NULL"
+            " ORDER BY number DESC LIMIT 1",
+            (source,),
+        )
+        return Commit(row[0]) if row else None
+
+    def owner_names(self, source: SourceNumber) -> tuple[dict[int, bytes], dict[int, bytes]]:
+        """Names of users and of groups as the source's host knew them, by id."""
+        users: dict[int, bytes] = {}
+        groups: dict[int, bytes] = {}
+        for kind, number, name in self._db.rows(
+            "SELECT kind, number, name FROM owner WHERE source = ?", (source,)
+        ):
+            (groups if kind else users)[number] = name
+        return users, groups
+
+    def _snapshot(self, number: Commit, source: Source) -> Snapshot:
+        row = self._db.row("SELECT head FROM log WHERE number = ?", (number,))
+        assert row is not None
+        head = _decoder.decode(row[0])
+        body = head.body
+        assert isinstance(body, Ingest)
+        tags = self._db.rows("SELECT name FROM tag WHERE snapshot = ? ORDER BY name", (number,))
+        return Snapshot(
+            number=number,
+            id=Attempt(head.attempt),
+            source=source,
+            time_ns=body.time,
+            tags=tuple(str(tag) for (tag,) in tags),
+            paths=body.paths,
+            counts=Counts(*(getattr(body.summary, name) for name in Counts.__slots__)),
+        )
+
+
+def _source(number: int, host: str, name: str, head: int, anchor: int) -> Source:
+    return Source(SourceNumber(number), host, name, Commit(head), DirectoryNumber(anchor))

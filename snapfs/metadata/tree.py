@@ -1,0 +1,158 @@
+"""Questions about the tree of a snapshot: one indexed look-up or range each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from snapfs.metadata import contents
+from snapfs.metadata.database import Database, Row
+from snapfs.model.attributes import NANOSECONDS, Attributes
+from snapfs.model.content import Content, Extent, Listed
+from snapfs.model.identity import Commit, DirectoryNumber, NodeNumber
+
+_NODE = (
+    "n.number, n.mode, n.uid, n.gid, n.mtime, n.mtime_ns, n.size, n.nlink, n.rdev, n.data, n.xattrs"
+)
+_HOLDS = "e.first <= ?2 AND e.last > ?2"
+_xattr_decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
+PAGE = 512
+"entries that one query reads"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One source inode in one state, with what leads to its content."""
+
+    number: NodeNumber
+    attributes: Attributes
+    data: bytes
+    "the content of a file as the database has it; see `content`"
+
+    def content(self) -> Content:
+        """The extents of a file."""
+        return contents.decode(self.data) if self.attributes.is_file and self.data else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory of a snapshot."""
+
+    name: bytes
+    node: Node
+    child: DirectoryNumber | None
+    "the directory that it is"
+
+
+class Tree:
+    """Look-ups in the history of names. Every one names the commit whose state it asks for."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def lookup(self, directory: int, commit: Commit, name: bytes) -> Entry | None:
+        """The entry of this name."""
+        row = self._db.row(
+            f"SELECT e.name, e.child, {_NODE} FROM entry e JOIN node n ON n.number = e.node"
+            f" WHERE e.directory = ?1 AND e.name = ?3 AND {_HOLDS}",
+            (directory, commit, name),
+        )
+        return _entry(row) if row else None
+
+    def page(
+        self, directory: int, commit: Commit, *, after: bytes = b"", limit: int = PAGE
+    ) -> list[Entry]:
+        """The next entries behind the name `after`, in order of their names' bytes."""
+        return [
+            _entry(row)
+            for row in self._db.rows(
+                f"SELECT e.name, e.child, {_NODE} FROM entry e JOIN node n ON n.number = e.node"
+                f" WHERE e.directory = ?1 AND e.name > ?3 AND {_HOLDS} ORDER BY e.name LIMIT ?4",
+                (directory, commit, after, limit),
+            )
+        ]
+
+    def entries(self, directory: int, commit: Commit) -> Iterator[Entry]:
+        """All entries of a directory, page by page."""
+        after = b""
+        while page := self.page(directory, commit, after=after):
+            yield from page
+            after = page[-1].name
+
+    def node(self, number: int) -> Node | None:
+        """The node of this number."""
+        row = self._db.row(f"SELECT {_NODE} FROM node n WHERE n.number = ?", (number,))
+        return _node(row) if row else None
+
+    def directory(self, directory: int, commit: Commit) -> Entry | None:
+        """The entry that a directory is in its parent, at a commit."""
+        row = self._db.row(
+            f"SELECT e.name, e.child, {_NODE} FROM directory d"
+            " JOIN entry e ON e.directory = d.parent AND e.name = d.name"
+            f" JOIN node n ON n.number = e.node WHERE d.number = ?1 AND {_HOLDS}",
+            (directory, commit),
+        )
+        return _entry(row) if row else None
+
+    def parent(self, directory: int) -> tuple[DirectoryNumber, bytes] | None:
+        """Parent and name of a directory; the parent of a source's anchor is 0."""
+        row = self._db.row("SELECT parent, name FROM directory WHERE number = ?", (directory,))
+        return (DirectoryNumber(int(row[0])), bytes(row[1])) if row else None
+
+    def child(self, parent: int, name: bytes) -> DirectoryNumber | None:
+        """The number of a directory that this source ever had, held or not."""
+        row = self._db.row(
+            "SELECT number FROM directory WHERE parent = ? AND name = ?", (parent, name)
+        )
+        return DirectoryNumber(int(row[0])) if row else None
+
+    def resolve(self, anchor: int, commit: Commit, path: bytes) -> Entry | None:
+        """The entry at an absolute path."""
+        entry = self.lookup(anchor, commit, b"/")
+        for name in path.split(b"/"):
+            if not name:
+                continue
+            if entry is None or entry.child is None:
+                return None
+            entry = self.lookup(entry.child, commit, name)
+        return entry
+
+    def extents(self, content: Content) -> Iterator[Extent]:
+        """A content with its lists replaced by what they hold, one list in memory at a time."""
+        for extent in content:
+            if isinstance(extent, Listed):
+                yield from self.extents(self.listed(extent))
+            else:
+                yield extent
+
+    def listed(self, extent: Listed) -> Content:
+        """The extents of a list."""
+        row = self._db.row("SELECT items FROM list WHERE number = ?", (extent.number,))
+        return contents.decode(row[0]) if row else ()
+
+    def list_number(self, key: bytes) -> int | None:
+        """The number of the list with this key."""
+        row = self._db.row("SELECT min(number) FROM list WHERE key = ?", (key,))
+        return int(row[0]) if row and row[0] is not None else None
+
+
+def _entry(row: Row) -> Entry:
+    name, child, *node = row
+    return Entry(bytes(name), _node(tuple(node)), child)
+
+
+def _node(row: Row) -> Node:
+    number, mode, uid, gid, mtime, mtime_ns, size, nlink, rdev, data, xattrs = row
+    is_link = int(mode) & 0o170000 == 0o120000
+    attributes = Attributes(
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        mtime_ns=mtime * NANOSECONDS + mtime_ns,
+        nlink=nlink,
+        size=size,
+        rdev=rdev,
+        target=data if is_link else b"",
+        xattrs=_xattr_decoder.decode(xattrs) if xattrs else (),
+    )
+    return Node(NodeNumber(number), attributes, b"" if is_link else data or b"")

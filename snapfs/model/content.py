@@ -1,0 +1,97 @@
+"""A file's content as extents: blocks, holes and lists of extents, each with its length.
+
+A content of more than `LIST_THRESHOLD` extents is cut into lists by the extents themselves, as a
+file is cut into blocks, and the lists again, so that one changed block of a huge file renews a few
+lists and not millions of ids. Nothing here does I/O.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+LIST_THRESHOLD = 1024
+"extents that a node may hold itself"
+LIST_MINIMUM = 64
+LIST_MAXIMUM = 1024
+LIST_MASK = 0xFF
+"a list ends behind a block whose key's last byte is 0: 256 extents more on average"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A block that the repository has, by its number here."""
+
+    number: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Zeros that are not stored."""
+
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list of extents that the repository has, by its number here."""
+
+    number: int
+    length: int
+    "plain bytes of all that it holds"
+
+
+Extent: TypeAlias = Stored | Hole | Listed
+Content: TypeAlias = tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A run of bytes wanted from one extent."""
+
+    extent: Extent
+    start: int
+    "offset within the extent"
+    length: int
+
+
+def total_length(extents: Iterable[Extent]) -> int:
+    """Plain bytes of these extents."""
+    return sum(extent.length for extent in extents)
+
+
+def hole_length(extents: Iterable[Extent]) -> int:
+    """Bytes in holes directly among these extents (lists are not looked into)."""
+    return sum(extent.length for extent in extents if isinstance(extent, Hole))
+
+
+def slices(extents: Sequence[Extent], offset: int, length: int) -> Iterator[Slice]:
+    """The parts of `extents` that make up `length` bytes from `offset`, clipped at the end."""
+    position = 0
+    end = offset + length
+    for extent in extents:
+        behind = position + extent.length
+        if behind > offset:
+            if position >= end:
+                return
+            start = max(offset, position)
+            yield Slice(extent, start - position, min(end, behind) - start)
+        position = behind
+
+
+def list_ends(tails: Sequence[int]) -> list[int]:
+    """Where a sequence of extents is cut into lists: the positions behind each list's last extent.
+
+    `tails` holds a number for each extent, drawn from its content (the last bytes of its key), so
+    that an insertion moves only the cuts next to it.
+    """
+    ends: list[int] = []
+    begin = 0
+    for position, tail in enumerate(tails, start=1):
+        length = position - begin
+        if length >= LIST_MAXIMUM or (length >= LIST_MINIMUM and tail & LIST_MASK == 0):
+            ends.append(position)
+            begin = position
+    if begin < len(tails):
+        ends.append(len(tails))
+    return ends

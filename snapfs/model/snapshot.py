@@ -1,0 +1,119 @@
+"""Sources and snapshots as values, and which snapshot a user means."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from snapfs.errors import SnapshotNotFoundError
+from snapfs.model import times
+from snapfs.model.identity import Attempt, Commit, DirectoryNumber, SourceNumber
+
+_HEX = frozenset("0123456789abcdef")
+SHORT = 8
+"letters of an id as it is shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one host captures under one name."""
+
+    number: SourceNumber
+    host: str
+    name: str
+    head: Commit
+    anchor: DirectoryNumber
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What an ingest found and did."""
+
+    new: int
+    changed: int
+    unchanged: int
+    removed: int
+    failed: int
+    directories: int
+    bytes_total: int
+    bytes_read: int
+    bytes_new: int
+    bytes_stored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A complete ingest."""
+
+    number: Commit
+    id: Attempt
+    source: Source
+    time_ns: int
+    tags: tuple[str, ...]
+    paths: tuple[bytes, ...]
+    counts: Counts
+
+    @property
+    def short_id(self) -> str:
+        return self.id.hex()[:SHORT]
+
+
+def directory_names(snapshots: Iterable[Snapshot]) -> list[tuple[str, Snapshot]]:
+    """The name of each snapshot's directory in the mount; they are given in order of the log.
+
+    The second of one second gets -2, and so on. Names do not change when others are forgotten
+    later only as long as the earlier ones of the same second stay; so callers pass forgotten
+    snapshots too and leave them out afterwards.
+    """
+    seen: dict[str, int] = {}
+    named = []
+    for snapshot in snapshots:
+        name = times.directory_name(snapshot.time_ns)
+        count = seen[name] = seen.get(name, 0) + 1
+        named.append((name if count == 1 else f"{name}-{count}", snapshot))
+    return named
+
+
+def choose(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
+    """The snapshot that `text` means: an id or a prefix of one, `latest`, or a time.
+
+    `snapshots` are the candidates in order of the log. A time means the newest snapshot at or
+    before it. Raises SnapshotNotFoundError, also where a prefix or a time is ambiguous.
+    """
+    if not snapshots:
+        raise SnapshotNotFoundError(
+            "there is no snapshot yet", hint="see 'snapfs snapshots'; make one with 'snapfs ingest'"
+        )
+    if text == "latest":
+        return _one_source(snapshots, text)[-1]
+    if len(text) >= 4 and set(text) <= _HEX:
+        found = [snapshot for snapshot in snapshots if snapshot.id.hex().startswith(text)]
+        if len(found) > 1:
+            raise SnapshotNotFoundError(f"{len(found)} snapshots have ids that begin with {text}")
+        if found:
+            return found[0]
+    return _at_time(snapshots, text, now_ns)
+
+
+def _at_time(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
+    moment = times.parse(text, now_ns)
+    if moment is None:
+        raise SnapshotNotFoundError(
+            f"no snapshot is called '{text}'", hint="'snapfs snapshots' lists their ids and times"
+        )
+    before = [snapshot for snapshot in snapshots if snapshot.time_ns <= moment]
+    if not before:
+        raise SnapshotNotFoundError(f"no snapshot is as old as {text}")
+    return max(_one_source(before, text), key=lambda snapshot: (snapshot.time_ns, snapshot.number))
+
+
+def _one_source(snapshots: Sequence[Snapshot], text: str) -> Sequence[Snapshot]:
+    sources = sorted({str(snapshot.source) for snapshot in snapshots})
+    if len(sources) > 1:
+        raise SnapshotNotFoundError(
+            f"'{text}' is ambiguous: there are the sources {', '.join(sources[:5])}"
+            + (", …" if len(sources) > 5 else ""),
+            hint="choose one with --host and --name",
+        )
+    return snapshots
