@@ -28,13 +28,13 @@ def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
     return Codec.ZSTD, packed
 
 
-def decompress(codec: int, packed: bytes, plain_length: int) -> bytes:
+def decompress(codec: int, packed: bytes | memoryview, plain_length: int) -> bytes:
     """Undo `compress`. The caller has checked `plain_length` against a limit.
 
     Raises FormatError where the bytes do not unpack to exactly that length.
     """
     if codec == Codec.NONE:
-        plain = packed
+        plain = bytes(packed)
     elif codec == Codec.ZSTD:
         plain = _unzstd(packed, plain_length)
     else:
@@ -44,11 +44,12 @@ def decompress(codec: int, packed: bytes, plain_length: int) -> bytes:
     return plain
 
 
-def _unzstd(packed: bytes, plain_length: int) -> bytes:
+def _unzstd(packed: bytes | memoryview, plain_length: int) -> bytes:
     try:
         # The frame states its size itself, and the library would allocate by that statement.
         if zstandard.frame_content_size(packed) != plain_length:
             raise FormatError("a compressed frame states another size than its section")
-        return zstandard.ZstdDecompressor(max_window_size=limits.WINDOW).decompress(packed)
+        unpacker = zstandard.ZstdDecompressor(max_window_size=limits.WINDOW)
+        return unpacker.decompress(packed, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError) as error:
         raise FormatError(f"does not decompress: {error}") from error

@@ -37,9 +37,11 @@ def decode(data: bytes) -> RepositoryId:
                 hint="install a newer snapfs",
             )
         marker = msgspec.json.decode(data, type=_Marker)
-        repository = bytes.fromhex(marker.repository)
+        repository = RepositoryId(bytes.fromhex(marker.repository))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"snapfs.json: {error}") from error
-    if marker.snapfs != FORMAT or len(repository) != 16:
+    # Hexadecimal digits can be written in more than one way: there is to be one marker for one id.
+    exact = repository.hex() == marker.repository
+    if marker.snapfs != FORMAT or len(repository) != 16 or not exact:
         raise FormatError("snapfs.json: is not a marker of snapfs")
-    return RepositoryId(repository)
+    return repository

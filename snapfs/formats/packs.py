@@ -36,11 +36,11 @@ TRAILER_LENGTH = _TRAILER.size
 class SegmentRow(msgspec.Struct, frozen=True, array_like=True):
     """A segment as footer and block part list it. Its offset is the sum of those before it."""
 
-    stored: int
+    stored: wire.Count
     "bytes in the pack"
     keys: bytes
     "the keys of its blocks, one after the other"
-    lengths: tuple[int, ...]
+    lengths: tuple[wire.Count, ...]
     "plain bytes of each block"
 
     @property
@@ -54,8 +54,8 @@ class SegmentRow(msgspec.Struct, frozen=True, array_like=True):
 class PackRow(msgspec.Struct, frozen=True, array_like=True):
     """A pack as a block part lists it. The header is repeated, so that one get reads a segment."""
 
-    name: bytes
-    size: int
+    name: wire.Name
+    size: wire.Count
     "stored bytes of the whole object"
     header: bytes
     segments: tuple[SegmentRow, ...]
@@ -122,7 +122,7 @@ def open_keys(header: bytes, repository: RepositoryId, name: bytes, keys: EpochK
     return seal.read_header(header, context(repository, name), keys)[1]
 
 
-def open_segment(opened: ObjectKeys, index: int, sealed: bytes) -> bytes:
+def open_segment(opened: ObjectKeys, index: int, sealed: bytes | memoryview) -> bytes:
     """The plain bytes of a segment. Raises FormatError where it is damaged."""
     return seal.open_section(
         opened, Purpose.CONTENT, index, sealed, last=False, limit=limits.SEGMENT
@@ -131,9 +131,7 @@ def open_segment(opened: ObjectKeys, index: int, sealed: bytes) -> bytes:
 
 def footer_span(trailer: bytes, size: int) -> tuple[int, int]:
     """Offset and length of the footer of a pack of `size` bytes that ends in `trailer`."""
-    if len(trailer) != TRAILER_LENGTH:
-        raise FormatError("a pack is cut short")
-    length, _ = _TRAILER.unpack(trailer)
+    length, _ = _unpack_trailer(trailer)
     offset = size - TRAILER_LENGTH - length
     if length > limits.stored_bound(limits.FOOTER) or offset < 0:
         raise FormatError("the trailer of a pack is damaged")
@@ -144,7 +142,7 @@ def open_footer(
     opened: ObjectKeys, footer: bytes, trailer: bytes, footer_offset: int, header_length: int
 ) -> tuple[SegmentRow, ...]:
     """The segments that a footer lists, checked against their place. Raises FormatError."""
-    _, count = _TRAILER.unpack(trailer)
+    _, count = _unpack_trailer(trailer)
     plain = seal.open_section(opened, Purpose.INDEX, count, footer, last=True, limit=limits.FOOTER)
     rows = wire.decode(_footer_decoder, plain, opened.context.name).segments
     check_rows(rows, opened.context.name)
@@ -178,7 +176,7 @@ def verify(data: bytes, row: PackRow, repository: RepositoryId, keys: EpochKeys,
     offset = len(row.header)
     view = memoryview(data)
     for index, segment in enumerate(row.segments):
-        plain = open_segment(opened, index, bytes(view[offset : offset + segment.stored]))
+        plain = open_segment(opened, index, view[offset : offset + segment.stored])
         check_blocks(plain, segment, block_id_key, opened.context.name)
         offset += segment.stored
 
@@ -199,12 +197,29 @@ def check_rows(rows: tuple[SegmentRow, ...], name: str) -> None:
     for row in rows:
         sound = (
             len(row.keys) == KEY * len(row.lengths)
-            and all(length > 0 for length in row.lengths)
+            and min(row.lengths, default=0) > 0
             and row.plain <= limits.SEGMENT
             and 0 < row.stored <= limits.stored_bound(limits.SEGMENT)
         )
         if not sound:
             raise FormatError(f"{name}: lists a segment that cannot be")
+
+
+def check_pack(row: PackRow) -> None:
+    """Check that a pack's row is within bounds and its segments within it. Raises FormatError."""
+    name = objects.pack(row.name)
+    check_rows(row.segments, name)
+    begin = len(row.header)
+    end = begin + sum(segment.stored for segment in row.segments)
+    if not begin <= seal.HEADER_BOUND or not end + TRAILER_LENGTH < row.size <= limits.PACK:
+        raise FormatError(f"{name}: is listed as a pack that cannot be")
+
+
+def _unpack_trailer(trailer: bytes) -> tuple[int, int]:
+    if len(trailer) != TRAILER_LENGTH:
+        raise FormatError("a pack is cut short")
+    length, count = _TRAILER.unpack(trailer)
+    return length, count
 
 
 def _footer(opened: ObjectKeys, rows: tuple[SegmentRow, ...]) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ blocks and lists by key, to older nodes by path. A position counts from the reco
 `PartRef.first` says at which position a part begins.
 """
 
+import re
 from typing import TypeAlias
 
 import msgspec
@@ -22,38 +23,41 @@ from snapfs.model.identity import RepositoryId
 LEVEL = 6
 "of zstd; parts are small and kept for ever"
 
-Reference: TypeAlias = int | bytes
+Reference: TypeAlias = wire.Count | bytes
 "position in this record, or key of an older block or list"
 Item: TypeAlias = int | bytes | tuple[Reference]
 "a block, a hole (negative: -1 - its length), or, in a tuple, a list"
+# Bounds are checked by hand here: msgspec 0.22 crashes on them in a union with a fixed tuple.
 Items: TypeAlias = tuple[Item, ...]
-"""item, length, item, length, …; a content that is one block is that item alone.
+"""item, length, item, length, …; a content that is one block or list is that item alone.
 
 The length of a hole is not repeated: holes stand alone, without a length behind them.
 """
+_BAD_PATH = re.compile(rb"\0|//|/\.{1,2}(?:/|\Z)")
 
 
 class ListRow(msgspec.Struct, frozen=True, array_like=True):
     """A list of extents, kept once and shared by the contents that have it."""
 
-    key: bytes
-    length: int
+    key: wire.Hash
+    length: wire.Count
     items: Items
+    "a list that it holds by position comes before it"
 
 
 class NodeRow(msgspec.Struct, frozen=True, array_like=True):
     """One inode in one state."""
 
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
+    mode: wire.Small
+    uid: wire.Small
+    gid: wire.Small
+    mtime: wire.Signed
     "whole seconds since 1970"
-    mtime_ns: int
+    mtime_ns: wire.Small
     "nanoseconds above `mtime`"
-    size: int
-    nlink: int
-    rdev: int
+    size: wire.Count
+    nlink: wire.Count
+    rdev: wire.Count
     target: bytes
     items: Items
     xattrs: tuple[tuple[bytes, bytes], ...]
@@ -80,21 +84,21 @@ class EntryPart(msgspec.Struct, frozen=True, array_like=True):
     lists: tuple[ListRow, ...]
     nodes: tuple[NodeRow, ...]
     directories: tuple[DirectoryRow, ...]
-    users: dict[int, bytes]
+    users: dict[wire.Small, bytes]
     "names of the owners of these nodes, as the host knew them"
-    groups: dict[int, bytes]
+    groups: dict[wire.Small, bytes]
 
 
 class MoveRow(msgspec.Struct, frozen=True, array_like=True):
     """Blocks of an old pack that this record's packs now hold."""
 
-    pack: bytes
+    pack: wire.Name
     "name of the old pack"
-    segment: int
+    segment: wire.Small
     "index of a segment in it"
-    blocks: tuple[int, ...]
+    blocks: tuple[wire.Small, ...]
     "places of blocks in that segment"
-    positions: tuple[int, ...]
+    positions: tuple[wire.Count, ...]
     "where each is now: its position among this record's blocks"
 
 
@@ -108,32 +112,32 @@ class BlockPart(msgspec.Struct, frozen=True, array_like=True):
 class PartRef(msgspec.Struct, frozen=True, array_like=True):
     """How a record names a part."""
 
-    name: bytes
-    size: int
+    name: wire.Name
+    size: wire.Count
     "stored bytes"
-    hash: bytes
+    hash: wire.Hash
     "BLAKE3 of the stored bytes"
-    first: tuple[int, int, int]
+    first: tuple[wire.Count, wire.Count, wire.Count]
     """positions of its first rows: blocks, segments, packs of a block part; nodes, lists, new
     directories of an entry part"""
 
 
+_LIST_KEYS = "snapfs list keys 1"
 _block_decoder = msgspec.msgpack.Decoder(BlockPart)
 _entry_decoder = msgspec.msgpack.Decoder(EntryPart)
 
 
-def encode_blocks(
-    part: BlockPart, name: bytes, repository: RepositoryId, keys: EpochKeys, random: Random
+def encode_part(
+    part: BlockPart | EntryPart,
+    name: bytes,
+    repository: RepositoryId,
+    keys: EpochKeys,
+    random: Random,
 ) -> bytes:
-    """A block part's object."""
-    return _seal(wire.encode(part), Purpose.INDEX, name, repository, keys, random)
-
-
-def encode_entries(
-    part: EntryPart, name: bytes, repository: RepositoryId, keys: EpochKeys, random: Random
-) -> bytes:
-    """An entry part's object."""
-    return _seal(wire.encode(part), Purpose.NAMES, name, repository, keys, random)
+    """A part's object: block parts under INDEX, entry parts under NAMES."""
+    purpose = Purpose.INDEX if isinstance(part, BlockPart) else Purpose.NAMES
+    context = Context(repository, ObjectKind.PART, objects.part(name))
+    return seal.seal_object(context, purpose, keys, wire.encode(part), level=LEVEL, random=random)
 
 
 def decode_blocks(
@@ -143,18 +147,30 @@ def decode_blocks(
     plain = _open(data, Purpose.INDEX, ref, repository, keys)
     part = wire.decode(_block_decoder, plain, objects.part(ref.name))
     for row in part.packs:
-        if len(row.name) != 16 or row.size > limits.PACK:
-            raise FormatError(f"{objects.part(ref.name)}: lists a pack that cannot be")
-        packs.check_rows(row.segments, objects.part(ref.name))
+        packs.check_pack(row)
+    if any(len(move.blocks) != len(move.positions) for move in part.moves):
+        raise FormatError(f"{objects.part(ref.name)}: moves blocks that it does not name")
     return part
 
 
 def decode_entries(
     data: bytes, ref: PartRef, repository: RepositoryId, keys: EpochKeys
 ) -> EntryPart:
-    """The entry part in an object. Raises FormatError."""
+    """The entry part in an object, its names such as can stand in a directory.
+
+    Raises FormatError.
+    """
     plain = _open(data, Purpose.NAMES, ref, repository, keys)
-    return wire.decode(_entry_decoder, plain, objects.part(ref.name))
+    part = wire.decode(_entry_decoder, plain, objects.part(ref.name))
+    if not all(_is_sound_directory(row) for row in part.directories):
+        raise FormatError(f"{objects.part(ref.name)}: has a name that cannot be")
+    first = ref.first[1]
+    # A list holds only those before it: otherwise reading one might have no end.
+    sound_lists = all(_are_sound(row.items, first + at) for at, row in enumerate(part.lists))
+    known = first + len(part.lists)
+    if not (sound_lists and all(_are_sound(row.items, known) for row in part.nodes)):
+        raise FormatError(f"{objects.part(ref.name)}: has a content that cannot be")
+    return part
 
 
 def digest(data: bytes) -> bytes:
@@ -164,7 +180,9 @@ def digest(data: bytes) -> bytes:
 
 def list_key(canonical: bytes, block_id_key: bytes) -> bytes:
     """The key of a list. `canonical` is its extents by key: see `canonical_items`."""
-    return blake3(b"list" + canonical, key=block_id_key).digest()
+    # A key of its own: no file's bytes can be made to have the key of a list.
+    list_id_key = blake3(block_id_key, derive_key_context=_LIST_KEYS).digest()
+    return blake3(canonical, key=list_id_key).digest()
 
 
 def canonical_items(items: list[tuple[bytes, int]]) -> bytes:
@@ -172,12 +190,44 @@ def canonical_items(items: list[tuple[bytes, int]]) -> bytes:
     return b"".join(key + length.to_bytes(8, "big") + bytes([len(key)]) for key, length in items)
 
 
-def _seal(
-    plain: bytes, purpose: Purpose, name: bytes, repository: RepositoryId, keys: EpochKeys,
-    random: Random,
-) -> bytes:  # fmt: skip
-    context = Context(repository, ObjectKind.PART, objects.part(name))
-    return seal.seal_object(context, purpose, keys, plain, level=LEVEL, random=random)
+def _is_sound_directory(row: DirectoryRow) -> bool:
+    """Whether nothing in it leads a path astray, out of the tree that is being restored."""
+    if row.path == b"":
+        return all(name == b"/" for name in (*row.removed, *(name for name, _ in row.entries)))
+    return (
+        row.path.startswith(b"/")
+        and not (len(row.path) > 1 and row.path.endswith(b"/"))
+        and not _BAD_PATH.search(row.path)
+        and all(_is_sound_name(name) for name in row.removed)
+        and all(_is_sound_name(name) for name, _ in row.entries)
+    )
+
+
+def _is_sound_name(name: bytes) -> bool:
+    return name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name
+
+
+def _are_sound(items: Items, lists: int) -> bool:
+    """Whether items follow the rule of their order. Lists have positions below `lists`."""
+    if len(items) == 1:
+        return _is_sound_item(items[0], lists)
+    rest = iter(items)
+    for item in rest:
+        if not _is_sound_item(item, lists):
+            return False
+        if not isinstance(item, int) or item >= 0:
+            length = next(rest, None)
+            if not isinstance(length, int) or not 0 < length <= wire.MOST:
+                return False
+    return True
+
+
+def _is_sound_item(item: Item, lists: int) -> bool:
+    if isinstance(item, int):
+        return item < -1 or 0 <= item <= wire.MOST
+    if isinstance(item, bytes):
+        return len(item) == packs.KEY
+    return item[0] < lists if isinstance(item[0], int) else len(item[0]) == packs.KEY
 
 
 def _open(

@@ -4,7 +4,8 @@ Every head has the same envelope; its body is one of the kinds below. A kind or 
 program does not know means that a newer one wrote it, which the log's level has said before.
 """
 
-from typing import TypeAlias
+import re
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -22,10 +23,10 @@ NO_HASH = bytes(32)
 class Init(msgspec.Struct, frozen=True, tag="init", forbid_unknown_fields=True):
     """Record 1."""
 
-    repository: bytes
-    ring: str
+    repository: wire.Name
+    ring: Annotated[str, msgspec.Meta(pattern=r"\Akeys/ring/[0-9a-f]{8}\Z")]
     "object of the ring that init wrote"
-    chunker: tuple[str, int, int, int]
+    chunker: tuple[str, wire.Count, wire.Count, wire.Count]
     "name, least, average and largest bytes of a block"
     read: tuple[str, ...] = ()
     "features that a program needs to read this repository"
@@ -43,29 +44,29 @@ class Upgrade(msgspec.Struct, frozen=True, tag="upgrade", forbid_unknown_fields=
 class New(msgspec.Struct, frozen=True, array_like=True):
     """How many ids a record takes from each counter."""
 
-    packs: int = 0
-    segments: int = 0
-    blocks: int = 0
-    nodes: int = 0
-    lists: int = 0
-    directories: int = 0
+    packs: wire.Count = 0
+    segments: wire.Count = 0
+    blocks: wire.Count = 0
+    nodes: wire.Count = 0
+    lists: wire.Count = 0
+    directories: wire.Count = 0
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
     """What an ingest did, for people; nothing depends on it."""
 
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    failed: int = 0
-    directories: int = 0
-    bytes_total: int = 0
+    new: wire.Count = 0
+    changed: wire.Count = 0
+    unchanged: wire.Count = 0
+    removed: wire.Count = 0
+    failed: wire.Count = 0
+    directories: wire.Count = 0
+    bytes_total: wire.Count = 0
     "plain bytes of all files"
-    bytes_read: int = 0
-    bytes_new: int = 0
+    bytes_read: wire.Count = 0
+    bytes_new: wire.Count = 0
     "plain bytes of new blocks"
-    bytes_stored: int = 0
+    bytes_stored: wire.Count = 0
     "bytes of new packs"
 
 
@@ -74,18 +75,18 @@ class Ingest(msgspec.Struct, frozen=True, tag="ingest", forbid_unknown_fields=Tr
 
     host: str
     source: str
-    source_head: Commit
+    source_head: Annotated[Commit, msgspec.Meta(ge=0, le=2**63 - 1)]
     "the commit of this source that the delta was computed against; 0 for none"
     complete: bool
     "false: progress of an ingest that goes on"
-    time: int
+    time: wire.Signed
     "of the snapshot, nanoseconds since 1970"
     new: New
     blocks: tuple[PartRef, ...]
     entries: tuple[PartRef, ...]
-    packs: tuple[bytes, ...]
+    packs: tuple[wire.Name, ...]
     "added"
-    rescued: tuple[bytes, ...] = ()
+    rescued: tuple[wire.Name, ...] = ()
     "condemned packs that this delta relies on"
     paths: tuple[bytes, ...] = ()
     tags: tuple[str, ...] = ()
@@ -95,7 +96,7 @@ class Ingest(msgspec.Struct, frozen=True, tag="ingest", forbid_unknown_fields=Tr
 class Tag(msgspec.Struct, frozen=True, tag="tag", forbid_unknown_fields=True):
     """Changes the tags of snapshots."""
 
-    snapshots: tuple[bytes, ...]
+    snapshots: tuple[wire.Name, ...]
     "their attempts"
     add: tuple[str, ...]
     remove: tuple[str, ...]
@@ -104,36 +105,36 @@ class Tag(msgspec.Struct, frozen=True, tag="tag", forbid_unknown_fields=True):
 class Forget(msgspec.Struct, frozen=True, tag="forget", forbid_unknown_fields=True):
     """Snapshots that are wanted no more. They can be recalled until a prune took their blocks."""
 
-    snapshots: tuple[bytes, ...]
+    snapshots: tuple[wire.Name, ...]
     reason: str = ""
 
 
 class Recall(msgspec.Struct, frozen=True, tag="recall", forbid_unknown_fields=True):
     """Snapshots that were forgotten and are wanted again."""
 
-    snapshots: tuple[bytes, ...]
-    rescued: tuple[bytes, ...] = ()
+    snapshots: tuple[wire.Name, ...]
+    rescued: tuple[wire.Name, ...] = ()
 
 
 class Condemn(msgspec.Struct, frozen=True, tag="condemn", forbid_unknown_fields=True):
     """Packs that seem not to be needed any more; what was of use in them has moved."""
 
-    condemned: tuple[bytes, ...]
+    condemned: tuple[wire.Name, ...]
     new: New
     blocks: tuple[PartRef, ...]
-    packs: tuple[bytes, ...]
+    packs: tuple[wire.Name, ...]
 
 
 class Delete(msgspec.Struct, frozen=True, tag="delete", forbid_unknown_fields=True):
     """Condemned packs that nobody rescued: from here on no record may rely on them."""
 
-    deleting: tuple[bytes, ...]
+    deleting: tuple[wire.Name, ...]
 
 
 class Gone(msgspec.Struct, frozen=True, tag="gone", forbid_unknown_fields=True):
     """Packs whose objects have been deleted."""
 
-    gone: tuple[bytes, ...]
+    gone: tuple[wire.Name, ...]
 
 
 Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone
@@ -142,19 +143,20 @@ Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | De
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A record."""
 
-    previous: bytes
+    previous: wire.Hash
     "hash of the stored bytes of the record before"
-    attempt: bytes
+    attempt: wire.Name
     "16 random bytes: tells the writer whose record won a number"
     host: str
     "that wrote it"
-    time: int
+    time: wire.Signed
     "when, by that host's clock, nanoseconds since 1970; for people, nothing depends on it"
     program: str
     "that wrote it, with its version"
     body: Body
 
 
+_BAD_NAME = re.compile(r"\A[.@]|[/\0]")
 _decoder = msgspec.msgpack.Decoder(Head)
 
 
@@ -174,8 +176,11 @@ def decode(data: bytes, number: Commit, repository: RepositoryId, keys: EpochKey
     context = Context(repository, ObjectKind.RECORD, name)
     plain = seal.open_object(data, context, Purpose.ORDER, keys, limit=limits.RECORD)
     head = wire.decode(_decoder, plain, name)
-    if len(head.previous) != 32 or len(head.attempt) != 16:
-        raise FormatError(f"{name}: has a hash or attempt of a wrong length")
+    if isinstance(head.body, Ingest):
+        for named in (head.body.host, head.body.source):
+            # A directory of the mount: nothing that would lead out of it.
+            if _BAD_NAME.search(named) or not 1 <= len(named.encode()) <= 255:
+                raise FormatError(f"{name}: has a host or source of an impossible name")
     return head
 
 

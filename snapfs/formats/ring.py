@@ -1,10 +1,8 @@
 """The ring: the keys of a repository, sealed by the master key."""
 
-from collections.abc import Iterable
-
 import msgspec
 
-from snapfs.errors import FormatError
+from snapfs.errors import FormatError, NewerFormatError
 from snapfs.formats import limits, seal, wire
 from snapfs.formats.seal import Context, EpochKeys, ObjectKind, Purpose, Random
 from snapfs.model.identity import RepositoryId
@@ -17,18 +15,18 @@ _EPOCHS = (Purpose.ORDER, Purpose.INDEX, Purpose.NAMES, Purpose.CONTENT)
 class EpochKey(msgspec.Struct, frozen=True, array_like=True):
     """One random key of one purpose."""
 
-    purpose: int
-    epoch: int
-    key: bytes
+    purpose: wire.Small
+    epoch: wire.Small
+    key: wire.Hash
 
 
 class Ring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All keys but the master key."""
 
     epochs: tuple[EpochKey, ...]
-    block_id: bytes
+    block_id: wire.Hash
     "key of the keyed BLAKE3 that names blocks and lists"
-    gear_seed: int
+    gear_seed: wire.Count
     "seeds the chunker's table; 1 to 2**63-1"
 
     def epoch_keys(self) -> EpochKeys:
@@ -66,16 +64,19 @@ def decode(data: bytes, repository: RepositoryId, name: str, master_key: bytes) 
     keys = {(Purpose.MASTER, 1): master_key}
     plain = seal.open_object(data, context, Purpose.MASTER, keys, limit=limits.SMALL)
     ring = wire.decode(_decoder, plain, name)
-    _check(ring.epochs, ring, name)
+    _check(ring, name)
     return ring
 
 
-def _check(epochs: Iterable[EpochKey], ring: Ring, name: str) -> None:
-    sound = all(
-        entry.purpose in Purpose.__members__.values() and len(entry.key) == seal.KEY_LENGTH
-        for entry in epochs
-    )
-    complete = {entry.purpose for entry in epochs} >= set(_EPOCHS)
-    in_range = 1 <= ring.gear_seed < 2**SEED_BITS and len(ring.block_id) == seal.KEY_LENGTH
-    if not (sound and complete and in_range):
+def _check(ring: Ring, name: str) -> None:
+    purposes = {entry.purpose for entry in ring.epochs}
+    if max(purposes, default=0) > max(_EPOCHS):
+        raise NewerFormatError(
+            f"{name}: has keys of a purpose that this program does not know",
+            hint="install a newer snapfs",
+        )
+    complete = purposes == set(_EPOCHS)
+    distinct = len({(entry.purpose, entry.epoch) for entry in ring.epochs}) == len(ring.epochs)
+    numbered = all(entry.epoch > 0 for entry in ring.epochs)
+    if not (complete and distinct and numbered and ring.gear_seed > 0):
         raise FormatError(f"{name}: does not hold a ring")

@@ -1,14 +1,16 @@
 """Sealed objects: the one way in which bytes are encrypted for a store.
 
     object  := magic "SNAPFS" · version u8 · kind u8 · number of wraps u8 · wraps · sections
-    wrap    := purpose u8 · method u8 · epoch u32 · salt 16 · sealed key 48
+    wrap    := purpose u8 · method u8 · epoch u32 · length u16 · body of that length
     section := AES-256-GCM( codec u8 · plain length u32 · packed length u32 · packed · zeros )
 
 Integers are big-endian. An object has one random key for each purpose that it serves, wrapped under
-the epoch key of that purpose. The wrapping key is derived from epoch key, context and salt and used
-once, so its nonce is zero; sections count their nonces. Additional data binds each section to
-repository, kind, name, index and to whether it is the last: nothing can pass for another, be cut
-short or be mixed. The plain length is inside, under the tag, so that its exact value is not told.
+the epoch key of that purpose (method 1: salt 16 · sealed key 48). A wrap says its own length, so
+that other methods, of any size, can stand beside it: they are for recipients that we are not. The
+wrapping key is derived from epoch key, context and salt and used once, so its nonce is zero;
+sections count their nonces. Additional data binds each section to version, repository, kind, name,
+purpose, index and to whether it is the last: nothing can pass for another, be cut short or be
+mixed. The plain length is inside, under the tag, so that its exact value is not told.
 """
 
 import enum
@@ -30,11 +32,12 @@ KEY_LENGTH = 32
 TAG_LENGTH = 16
 _SALT_LENGTH = 16
 _HEAD = struct.Struct(">6sBBB")
-_WRAP = struct.Struct(f">BBI{_SALT_LENGTH}s{KEY_LENGTH + TAG_LENGTH}s")
+_WRAP = struct.Struct(">BBIH")
+_WRAP_BODY = _SALT_LENGTH + KEY_LENGTH + TAG_LENGTH
 _SECTION = struct.Struct(">BII")
 _MAXIMUM_WRAPS = 16
 _METHOD_EPOCH_KEY = 1
-HEADER_BOUND = _HEAD.size + _MAXIMUM_WRAPS * _WRAP.size
+HEADER_BOUND = 8192
 "the most bytes that a header can have"
 
 Random = Callable[[int], bytes]
@@ -80,7 +83,8 @@ class Context:
     def bytes(self) -> bytes:
         name = self.name.encode()
         return (
-            b"snapfs\x00"
+            b"snapfs"
+            + bytes([VERSION])
             + self.repository
             + bytes([self.kind])
             + struct.pack(">H", len(name))
@@ -105,29 +109,41 @@ class ObjectKeys:
 def new_object(
     context: Context, purposes: tuple[Purpose, ...], keys: EpochKeys, random: Random
 ) -> tuple[bytes, ObjectKeys]:
-    """The header of a new object and its keys, each wrapped under its purpose's newest epoch."""
+    """The header of a new object and its keys, each wrapped under its purpose's newest epoch.
+
+    Raises FormatError where `keys` has none for a purpose.
+    """
     head = _HEAD.pack(MAGIC, VERSION, context.kind, len(purposes))
     opened: dict[Purpose, bytes] = {}
     for purpose in purposes:
-        epoch = max(epoch for known, epoch in keys if known == purpose)
+        epoch = max((epoch for known, epoch in keys if known == purpose), default=None)
+        if epoch is None:
+            raise FormatError(f"{context.name}: the ring has no key for {purpose.name}")
         opened[purpose] = random(KEY_LENGTH)
         head += _wrap(context, purpose, epoch, keys[purpose, epoch], opened[purpose], random)
     return head, ObjectKeys(context, opened)
 
 
-def read_header(data: bytes, context: Context, keys: EpochKeys) -> tuple[int, ObjectKeys]:
+def read_header(
+    data: bytes | memoryview, context: Context, keys: EpochKeys
+) -> tuple[int, ObjectKeys]:
     """Length of the header at the beginning of `data`, and the keys in it that `keys` open.
 
     Raises FormatError where it is no header of this kind or was not made for this context, and
     NewerFormatError where its version is above ours.
     """
-    count = _check_head(data, context)
-    end = _HEAD.size + count * _WRAP.size
-    if len(data) < end:
-        raise FormatError(f"{context.name}: is cut short in its header")
     opened: dict[Purpose, bytes] = {}
-    for position in range(_HEAD.size, end, _WRAP.size):
-        _unwrap(data[position : position + _WRAP.size], context, keys, opened)
+    end = _HEAD.size
+    for _ in range(_check_head(data, context)):
+        begin = end + _WRAP.size
+        if begin > len(data):
+            raise FormatError(f"{context.name}: is cut short in its header")
+        purpose, method, epoch, length = _WRAP.unpack_from(data, end)
+        end = begin + length
+        if end > min(len(data), HEADER_BOUND):
+            raise FormatError(f"{context.name}: is cut short in its header")
+        if method == _METHOD_EPOCH_KEY:
+            _unwrap(context, purpose, epoch, bytes(data[begin:end]), keys, opened)
     return end, ObjectKeys(context, opened)
 
 
@@ -140,16 +156,24 @@ def seal_section(
     plain = _SECTION.pack(method, plain_length, len(data)) + data
     if padded:
         plain += bytes(padme(len(plain)) - len(plain))
-    return keys.cipher(purpose).encrypt(_nonce(index), plain, _bind(keys.context, index, last))
+    bound = _bind(keys.context, purpose, index, last)
+    return keys.cipher(purpose).encrypt(_nonce(index), plain, bound)
 
 
 def open_section(
-    keys: ObjectKeys, purpose: Purpose, index: int, sealed: bytes, *, last: bool, limit: int
+    keys: ObjectKeys,
+    purpose: Purpose,
+    index: int,
+    sealed: bytes | memoryview,
+    *,
+    last: bool,
+    limit: int,
 ) -> bytes:
     """The plain bytes of a section, at most `limit` of them. FormatError where it is not sound."""
     cipher = keys.cipher(purpose)
+    bound = _bind(keys.context, purpose, index, last)
     try:
-        plain = cipher.decrypt(_nonce(index), sealed, _bind(keys.context, index, last))
+        plain = cipher.decrypt(_nonce(index), sealed, bound)
     except (InvalidTag, ValueError, OverflowError) as error:
         raise FormatError(
             f"{keys.context.name}: section {index} is damaged or belongs elsewhere"
@@ -171,7 +195,7 @@ def open_object(
 ) -> bytes:
     """The plain bytes of an object of one section. Raises as `read_header` and `open_section`."""
     end, opened = read_header(data, context, keys)
-    return open_section(opened, purpose, 0, data[end:], last=True, limit=limit)
+    return open_section(opened, purpose, 0, memoryview(data)[end:], last=True, limit=limit)
 
 
 def padme(length: int) -> int:
@@ -201,28 +225,35 @@ def _wrap(
     bound = _bind_wrap(context, purpose, _METHOD_EPOCH_KEY, epoch)
     kek = blake3(bound + salt, key=epoch_key).digest()
     sealed = AESGCM(kek).encrypt(bytes(12), key, bound)
-    return _WRAP.pack(purpose, _METHOD_EPOCH_KEY, epoch, salt, sealed)
+    return _WRAP.pack(purpose, _METHOD_EPOCH_KEY, epoch, _WRAP_BODY) + salt + sealed
 
 
-def _unwrap(wrap: bytes, context: Context, keys: EpochKeys, opened: dict[Purpose, bytes]) -> None:
-    number, method, epoch, salt, sealed = _WRAP.unpack(wrap)
-    if method != _METHOD_EPOCH_KEY or number not in Purpose.__members__.values():
-        return  # for a recipient that this program does not know of
-    purpose = Purpose(number)
-    epoch_key = keys.get((purpose, epoch))
-    if epoch_key is None:
-        return
-    bound = _bind_wrap(context, purpose, method, epoch)
-    kek = blake3(bound + salt, key=epoch_key).digest()
+def _unwrap(
+    context: Context,
+    number: int,
+    epoch: int,
+    body: bytes,
+    keys: EpochKeys,
+    opened: dict[Purpose, bytes],
+) -> None:
+    purpose = next((known for known in Purpose if known == number), None)
+    epoch_key = keys.get((purpose, epoch)) if purpose is not None else None
+    if purpose is None or epoch_key is None:
+        return  # for somebody else
+    bound = _bind_wrap(context, purpose, _METHOD_EPOCH_KEY, epoch)
+    kek = blake3(bound + body[:_SALT_LENGTH], key=epoch_key).digest()
     try:
-        opened[purpose] = AESGCM(kek).decrypt(bytes(12), sealed, bound)
-    except InvalidTag as error:
+        key = AESGCM(kek).decrypt(bytes(12), body[_SALT_LENGTH:], bound)
+    except (InvalidTag, ValueError) as error:
         raise FormatError(
             f"{context.name}: its header is damaged, or it belongs elsewhere"
         ) from error
+    # All who hold a key of this purpose must read the same, whichever epoch's wrap they can open.
+    if len(key) != KEY_LENGTH or opened.setdefault(purpose, key) != key:
+        raise FormatError(f"{context.name}: its header names two keys for {purpose.name}")
 
 
-def _check_head(data: bytes, context: Context) -> int:
+def _check_head(data: bytes | memoryview, context: Context) -> int:
     if len(data) < _HEAD.size:
         raise FormatError(f"{context.name}: is cut short in its header")
     magic, version, kind, count = _HEAD.unpack_from(data)
@@ -244,7 +275,7 @@ def _unpack(plain: bytes, name: str, limit: int) -> bytes:
     method, plain_length, packed_length = _SECTION.unpack_from(plain)
     if plain_length > limit or packed_length > len(plain) - _SECTION.size:
         raise FormatError(f"{name}: a section claims more than it may")
-    packed = plain[_SECTION.size : _SECTION.size + packed_length]
+    packed = memoryview(plain)[_SECTION.size : _SECTION.size + packed_length]
     return codec.decompress(method, packed, plain_length)
 
 
@@ -252,8 +283,8 @@ def _nonce(index: int) -> bytes:
     return index.to_bytes(12, "big")
 
 
-def _bind(context: Context, index: int, last: bool) -> bytes:
-    return context.bytes() + b"section" + struct.pack(">IB", index, last)
+def _bind(context: Context, purpose: int, index: int, last: bool) -> bytes:
+    return context.bytes() + b"section" + struct.pack(">BIB", purpose, index, last)
 
 
 def _bind_wrap(context: Context, purpose: int, method: int, epoch: int) -> bytes:

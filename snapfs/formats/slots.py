@@ -7,6 +7,7 @@ could offer parameters that hang us, so those outside of fixed bounds are a form
 
 import base64
 import enum
+import struct
 import unicodedata
 
 import msgspec
@@ -15,16 +16,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from snapfs.errors import FormatError, UsageError
+from snapfs.errors import FormatError, NewerFormatError, UsageError
 from snapfs.formats import limits
-from snapfs.formats.seal import KEY_LENGTH, Random
+from snapfs.formats.seal import KEY_LENGTH, TAG_LENGTH, Random
 
 _FORMAT = 1
+_LABEL_LETTERS = 200
+_LATEST = 2**53 - 1
+"the largest integer that every JSON reader keeps exactly"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 "Crockford's base 32: no I, L, O, U"
 _CODE_BITS = 160
 _CHECK_BITS = 20
 _CODE_LETTERS = (_CODE_BITS + _CHECK_BITS) // 5
+_SALT_LENGTH = 16
 _MEMORY = range(19 * 1024, 1024 * 1024 + 1)
 _TIME = range(1, 17)
 _LANES = range(1, 9)
@@ -44,6 +49,10 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "KiB"
     time: int = 3
     lanes: int = 4
+
+
+class _Version(msgspec.Struct, frozen=True):
+    slot: int
 
 
 class _Public(msgspec.Struct, frozen=True):
@@ -75,8 +84,13 @@ def create(
     derivation: Derivation,
     random: Random,
 ) -> bytes:
-    """A slot's object. `secret` is a passphrase or a recovery code, `created` seconds since 1970."""
-    salt = base64.b64encode(random(16)).decode()
+    """A slot's object. `secret` is a passphrase or a recovery code.
+
+    `created` is seconds since 1970. Raises UsageError for a secret or label that cannot be used.
+    """
+    if len(label) > _LABEL_LETTERS or not label.isprintable():
+        raise UsageError(f"a label has at most {_LABEL_LETTERS} characters that can be printed")
+    salt = base64.b64encode(random(_SALT_LENGTH)).decode()
     public = _Public(_FORMAT, kind, label, created, derivation, salt)
     wrapped = AESGCM(_derive(public, secret)).encrypt(bytes(12), master_key, _bind(public, marker))
     fields = {name: getattr(public, name) for name in public.__struct_fields__}
@@ -85,16 +99,22 @@ def create(
 
 
 def decode(data: bytes) -> KeySlot:
-    """The slot in an object. Raises FormatError, also for parameters outside of their bounds."""
+    """The slot in an object. Raises FormatError, also for parameters outside of their bounds.
+
+    Raises NewerFormatError for a slot of a later format.
+    """
     if len(data) > limits.SMALL:
         raise FormatError("a key slot is too large")
     try:
+        if msgspec.json.decode(data, type=_Version).slot > _FORMAT:
+            raise NewerFormatError("a key slot is of a newer format", hint="install a newer snapfs")
         slot = msgspec.json.decode(data, type=KeySlot)
         salt = base64.b64decode(slot.salt, validate=True)
         wrapped = base64.b64decode(slot.master_key, validate=True)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"a key slot cannot be read: {error}") from error
-    if slot.slot != _FORMAT or len(salt) != 16 or len(wrapped) != KEY_LENGTH + 16:
+    lengths = (len(salt), len(wrapped)) == (_SALT_LENGTH, KEY_LENGTH + TAG_LENGTH)
+    if slot.slot != _FORMAT or not lengths or not 0 <= slot.created <= _LATEST:
         raise FormatError("a key slot is not of this format")
     kdf = slot.argon2id
     if kdf.memory not in _MEMORY or kdf.time not in _TIME or kdf.lanes not in _LANES:
@@ -103,17 +123,17 @@ def decode(data: bytes) -> KeySlot:
 
 
 def open_slot(slot: KeySlot, secret: str, marker: bytes) -> bytes | None:
-    """The master key, or None where this is not the slot's secret (or the slot was changed)."""
-    if slot.kind is SlotKind.RECOVERY:
-        try:
-            secret = normal_code(secret)
-        except UsageError:
-            return None
+    """The master key, or None where this is not the slot's secret (or the slot was changed).
+
+    Raises FormatError where this machine lacks the memory that the slot asks for.
+    """
     wrapped = base64.b64decode(slot.master_key)
     try:
         return AESGCM(_derive(slot, secret)).decrypt(bytes(12), wrapped, _bind(slot, marker))
-    except InvalidTag:
+    except (InvalidTag, UsageError):
         return None
+    except MemoryError as error:
+        raise FormatError(f"a key slot asks for {slot.argon2id.memory} KiB of memory") from error
 
 
 def generate_code(random: Random) -> str:
@@ -126,7 +146,7 @@ def generate_code(random: Random) -> str:
 
 def normal_code(text: str) -> str:
     """A recovery code as it was generated, from how somebody typed it. UsageError with a typo."""
-    letters = text.upper().translate(str.maketrans("OIL", "011", "- \t"))
+    letters = "".join(text.upper().split()).translate(str.maketrans("OIL", "011", "-‐‑–—"))
     if len(letters) != _CODE_LETTERS or any(letter not in _ALPHABET for letter in letters):
         raise UsageError(f"a recovery code has {_CODE_LETTERS} letters and digits")
     number = 0
@@ -144,18 +164,29 @@ def _checksum(secret: bytes) -> int:
 
 def _derive(public: _Public, secret: str) -> bytes:
     kdf = public.argon2id
-    # The same words typed on another keyboard may arrive composed differently.
-    normal = unicodedata.normalize("NFC", secret).encode("utf-8", "surrogateescape")
     return Argon2id(
         salt=base64.b64decode(public.salt),
         length=KEY_LENGTH,
         iterations=kdf.time,
         lanes=kdf.lanes,
         memory_cost=kdf.memory,
-    ).derive(normal)
+    ).derive(_normal_secret(public.kind, secret))
+
+
+def _normal_secret(kind: SlotKind, secret: str) -> bytes:
+    if kind is SlotKind.RECOVERY:
+        return normal_code(secret).encode()
+    try:
+        # The same words typed on another keyboard may arrive composed differently.
+        return unicodedata.normalize("NFC", secret).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError("a passphrase must be text") from None
 
 
 def _bind(public: _Public, marker: bytes) -> bytes:
+    """The additional data: each field with its length, so that none can pass into the next."""
     kdf = public.argon2id
-    facts = [public.slot, public.kind, public.label, public.created, public.salt]
-    return marker + msgspec.json.encode([*facts, kdf.memory, kdf.time, kdf.lanes])
+    numbers = struct.pack(">IIIIQ", public.slot, kdf.memory, kdf.time, kdf.lanes, public.created)
+    texts = (marker, public.kind.encode(), public.label.encode(), public.salt.encode())
+    lengths = b"".join(struct.pack(">I", len(text)) + text for text in texts)
+    return b"snapfs\x01slot" + numbers + lengths

@@ -1,12 +1,23 @@
-"""msgpack, as all sealed values use it, with foreign errors translated."""
+"""msgpack, as all sealed values use it: bounded scalars, and foreign errors translated."""
 
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
 from snapfs.errors import FormatError, NewerFormatError
 
 T = TypeVar("T")
+
+MOST = 2**63 - 1
+"SQLite's largest integer, and that of most languages"
+Signed: TypeAlias = Annotated[int, msgspec.Meta(le=MOST)]
+"msgpack itself has nothing below -2**63"
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Small: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Name: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+"of a part, pack, attempt or repository"
+Hash: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+"a hash, or a key of a block or list"
 
 _encoder = msgspec.msgpack.Encoder()
 

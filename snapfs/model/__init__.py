@@ -1,0 +1,1 @@
+"""Values and decisions that need no world: everything here is pure."""

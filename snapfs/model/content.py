@@ -5,8 +5,10 @@ file is cut into blocks, and the lists again, so that one changed block of a hug
 lists and not millions of ids. Nothing here does I/O.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 LIST_THRESHOLD = 1024
@@ -65,18 +67,30 @@ def hole_length(extents: Iterable[Extent]) -> int:
     return sum(extent.length for extent in extents if isinstance(extent, Hole))
 
 
-def slices(extents: Sequence[Extent], offset: int, length: int) -> Iterator[Slice]:
-    """The parts of `extents` that make up `length` bytes from `offset`, clipped at the end."""
-    position = 0
-    end = offset + length
-    for extent in extents:
-        behind = position + extent.length
-        if behind > offset:
-            if position >= end:
-                return
-            start = max(offset, position)
-            yield Slice(extent, start - position, min(end, behind) - start)
-        position = behind
+class Layout:
+    """Extents with their offsets, for finding those that hold a range."""
+
+    def __init__(self, extents: Sequence[Extent]) -> None:
+        self._extents = extents
+        self._ends = list(accumulate(extent.length for extent in extents))
+
+    @property
+    def length(self) -> int:
+        """Plain bytes of all extents."""
+        return self._ends[-1] if self._ends else 0
+
+    def slices(self, offset: int, length: int) -> Iterator[Slice]:
+        """What parts of the extents make up `length` bytes from `offset`; clipped at the end."""
+        end = offset + length
+        at = bisect_right(self._ends, offset)
+        while at < len(self._extents) and offset < end:
+            extent = self._extents[at]
+            behind = self._ends[at]
+            start = offset - (behind - extent.length)
+            taken = min(end, behind) - offset
+            yield Slice(extent, start, taken)
+            offset += taken
+            at += 1
 
 
 def list_ends(tails: Sequence[int]) -> list[int]:

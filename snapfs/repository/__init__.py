@@ -1,0 +1,1 @@
+"""The repository: the only room that joins stores and metadata."""

@@ -1,0 +1,153 @@
+"""From a passphrase to the keys: finding the slots, unlocking one, opening the ring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from snapfs.errors import (
+    FormatError,
+    NoRepositoryError,
+    ObjectNotFoundError,
+    WrongPassphraseError,
+)
+from snapfs.formats import limits, marker, objects, ring, slots
+from snapfs.formats.ring import Ring
+from snapfs.formats.seal import EpochKeys
+from snapfs.formats.slots import KeySlot
+from snapfs.model.identity import RepositoryId
+from snapfs.repository.parallel import gather
+from snapfs.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What opens a repository. Never printed, never stored."""
+
+    repository: RepositoryId
+    marker: bytes = field(repr=False)
+    "the marker's exact bytes: slots are bound to them"
+    slot: str
+    "the slot that was unlocked"
+    master: bytes = field(repr=False)
+    epochs: EpochKeys = field(repr=False)
+    block_id: bytes = field(repr=False)
+    gear_seed: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSlot:
+    """A key slot in the store."""
+
+    id: str
+    slot: KeySlot
+
+
+@dataclass(frozen=True, slots=True)
+class KeyObjects:
+    """What a store holds of a repository's keys."""
+
+    repository: RepositoryId
+    marker: bytes
+    slots: tuple[FoundSlot, ...]
+    damaged: tuple[str, ...]
+    "ids of slots that cannot be read"
+    rings: tuple[str, ...]
+    "objects of rings, oldest first"
+
+
+async def read_marker(store: Store) -> bytes:
+    """The marker's bytes. NoRepositoryError where there is none."""
+    try:
+        return await store.get(objects.MARKER)
+    except ObjectNotFoundError:
+        raise NoRepositoryError(
+            f"{store.url}: there is no repository here",
+            hint="create one with 'snapfs init', or name another with --repository",
+        ) from None
+
+
+async def read_key_objects(store: Store) -> KeyObjects:
+    """Everything that unlocking needs, in two rounds of requests.
+
+    Raises NoRepositoryError, FormatError (marker), NewerFormatError, StoreError.
+    """
+    data = await read_marker(store)
+    repository = marker.decode(data)
+    listed = [item async for item in store.list(objects.KEYS)]
+    rings = tuple(item.name for item in listed if item.name.startswith(objects.RINGS))
+    names = [
+        item.name
+        for item in listed
+        if not item.name.startswith(objects.RINGS) and item.size <= limits.SMALL
+    ]
+    tries = await gather(partial(_read_slot, store, name) for name in names[: limits.KEY_SLOTS])
+    return KeyObjects(
+        repository=repository,
+        marker=data,
+        slots=tuple(found for found in tries if isinstance(found, FoundSlot)),
+        damaged=tuple(found for found in tries if isinstance(found, str)),
+        rings=rings,
+    )
+
+
+async def unlock(store: Store, found: KeyObjects, secret: str, *, first: str | None = None) -> Keys:
+    """The keys that a passphrase or recovery code opens; `first` is the slot to try first.
+
+    Raises WrongPassphraseError, FormatError where no ring opens, StoreError.
+    """
+    for candidate in sorted(found.slots, key=lambda slot: (slot.id != first, slot.id)):
+        master = await trio.to_thread.run_sync(
+            slots.open_slot, candidate.slot, secret, found.marker
+        )
+        if master is not None:
+            opened = await _open_ring(store, found, master)
+            return keys_of(found, candidate.id, master, opened)
+    damaged = f"; {len(found.damaged)} slots cannot be read" if found.damaged else ""
+    raise WrongPassphraseError(
+        f"{store.url}: this passphrase opens none of the {len(found.slots)} key slots{damaged}",
+        hint="a recovery code that was printed at 'init' works as well",
+    )
+
+
+def keys_of(found: KeyObjects, slot: str, master: bytes, opened: Ring) -> Keys:
+    """The keys of an opened ring."""
+    return Keys(
+        repository=found.repository,
+        marker=found.marker,
+        slot=slot,
+        master=master,
+        epochs=opened.epoch_keys(),
+        block_id=opened.block_id,
+        gear_seed=opened.gear_seed,
+    )
+
+
+async def _read_slot(store: Store, name: str) -> FoundSlot | str | None:
+    """A slot; its id where it cannot be read; None where it was removed since it was listed."""
+    id_ = name.removeprefix(objects.KEYS)
+    try:
+        return FoundSlot(id_, slots.decode(await store.get(name)))
+    except FormatError:
+        return id_
+    except ObjectNotFoundError:
+        return None
+
+
+async def _open_ring(store: Store, found: KeyObjects, master: bytes) -> Ring:
+    """The newest ring that this master key sealed."""
+    failure: FormatError | None = None
+    for name in _newest_first(found.rings):
+        try:
+            return ring.decode(await store.get(name), found.repository, name, master)
+        except FormatError as error:
+            failure = error
+    raise FormatError(
+        f"{store.url}: no ring of keys opens ({failure or 'none is there'})",
+        hint="the repository is damaged, or its creation was interrupted: 'snapfs init' goes on",
+    )
+
+
+def _newest_first(rings: Sequence[str]) -> list[str]:
+    return sorted(rings, reverse=True)

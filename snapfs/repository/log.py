@@ -1,0 +1,238 @@
+"""The commit log in the store: catching up with it, and publishing a record exactly once.
+
+Records are numbered without gaps and published by put-if-absent, so all hosts agree on one order.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from snapfs.errors import (
+    FormatError,
+    LogCutError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PutConflictError,
+    StoreUnavailableError,
+)
+from snapfs.formats import objects, parts, records
+from snapfs.formats.records import Body, Head
+from snapfs.metadata.heads import Published
+from snapfs.metadata.replica import Replica, Tip
+from snapfs.model.identity import NO_COMMIT, Attempt, Commit
+from snapfs.repository import levels
+from snapfs.repository.keys import Keys
+from snapfs.repository.parallel import gather
+from snapfs.stores.base import Store
+
+log = logging.getLogger(__name__)
+
+_BATCH = 64
+"records that are fetched at once and applied in one transaction"
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 5.0
+_TRIES = 40
+"of a put whose outcome stays unknown: some minutes"
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes records."""
+
+    host: str
+    program: str
+
+
+class Log:
+    """The log of one repository, beside the replica that follows it."""
+
+    def __init__(
+        self, store: Store, keys: Keys, replica: Replica, *, now: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._keys = keys
+        self._replica = replica
+        self._now = now
+        self._random = random_bytes
+        self._lock = trio.Lock()
+
+    async def catch_up(self) -> Tip:
+        """Apply the heads of all records that the store has beyond the replica's tip.
+
+        Raises LogCutError where the log is not a continuation of what this replica knows: its own
+        last record is missing or another, or there is a gap. NewerFormatError where the log says
+        that this program cannot read on. Nothing is applied then.
+        """
+        async with self._lock:
+            while not await self._advance():
+                pass
+            levels.check_read(self._replica)
+            return self._replica.tip()
+
+    async def publish(self, attempt: Attempt, body: Body, author: Author) -> Commit:
+        """Append a record with this body and return its number, once the replica has its head.
+
+        Whatever the record relies on is durable in the store BEFORE this is called: the put below
+        is the commit. Raises SourceMovedError where the delta's source has moved on,
+        StoreUnavailableError where it could not be learned whether the put took effect; the
+        attempt then tells, once the log can be read again.
+        """
+        delay = _FIRST_DELAY
+        while True:
+            tip = await self.catch_up()
+            levels.check_write(self._replica)
+            self._replica.check_source_head(body)
+            number = Commit(tip.number + 1)
+            head = Head(tip.hash, attempt, author.host, self._now(), author.program, body)
+            data = records.encode(
+                head, number, self._keys.repository, self._keys.epochs, self._random
+            )
+            if await self._put(number, data, attempt):
+                await self.catch_up()
+                return number
+            log.info("record %d went to another host; trying the next number", number)
+            await trio.sleep(random.uniform(0, delay))
+            delay = min(2 * delay, _LONGEST_DELAY)
+
+    async def _advance(self) -> bool:
+        """One round of catching up; true at the head of the log."""
+        tip = self._replica.tip()
+        found = await self._look(tip)
+        self._check_own(tip, found.own)
+        if found.following is None:
+            if found.listed and min(found.listed) > tip.number + 1:
+                await self._check_gap(Commit(tip.number + 1), min(found.listed))
+            return not found.listed
+        numbers = _contiguous(Commit(tip.number + 1), found.listed)
+        await self._apply(numbers[:_BATCH], found.following)
+        return False
+
+    async def _look(self, tip: Tip) -> "_Found":
+        """Own last record, the next one, and the listing behind it: one round of requests.
+
+        The listing finds gaps and saves asking number by number; the gets decide, because a
+        listing may lag.
+        """
+        found = _Found()
+
+        async def own() -> None:
+            if tip.number != NO_COMMIT:
+                found.own = await self._get(tip.number)
+
+        async def following() -> None:
+            found.following = await self._get(Commit(tip.number + 1))
+
+        async def listing() -> None:
+            found.listed = await self._list_behind(tip.number)
+
+        await gather((own, following, listing))
+        return found
+
+    async def _list_behind(self, number: Commit) -> list[Commit]:
+        listed: list[Commit] = []
+        async for item in self._store.list(objects.LOG, after=objects.record(number)):
+            found = objects.record_number(item.name)
+            if found is not None:
+                listed.append(found)
+            if len(listed) == _BATCH:
+                break
+        return listed
+
+    def _check_own(self, tip: Tip, own: bytes | None) -> None:
+        if tip.number == NO_COMMIT:
+            return
+        if own is None or parts.digest(own) != tip.hash:
+            state = "is missing" if own is None else "is another than the one"
+            raise LogCutError(
+                f"{self._store.url}: the log was cut or replaced: record {tip.number}, which this "
+                f"machine has seen, {state}",
+                hint="nothing was written. If an old state of the storage was restored, bring the "
+                "newer one back; 'snapfs repair' explains what can be saved",
+            )
+
+    async def _check_gap(self, missing: Commit, present: Commit) -> None:
+        if await self._get(missing) is None:
+            if missing == records.FIRST and self._replica.tip().number == NO_COMMIT:
+                detail = "its first record is missing"
+            else:
+                detail = f"record {missing} is missing, though record {present} is there"
+            raise LogCutError(
+                f"{self._store.url}: the log has a gap: {detail}",
+                hint="nothing was written; run 'snapfs check', and 'snapfs repair' if it says so",
+            )
+
+    async def _apply(self, numbers: list[Commit], first: bytes) -> None:
+        others = await gather(partial(self._get, number) for number in numbers[1:])
+        published: list[Published] = []
+        for number, stored in zip(numbers, [first, *others], strict=True):
+            if stored is None:
+                break  # listed, and not there yet: the next round looks again
+            head = self._decode(number, stored)
+            published.append(Published(number, parts.digest(stored), head))
+        await trio.to_thread.run_sync(self._replica.apply_heads, published)
+
+    def _decode(self, number: Commit, stored: bytes) -> Head:
+        try:
+            return records.decode(stored, number, self._keys.repository, self._keys.epochs)
+        except FormatError as error:
+            raise LogCutError(
+                f"{self._store.url}: a record of the log is damaged: {error}",
+                hint="nothing was written; run 'snapfs check', and 'snapfs repair' if it says so",
+            ) from error
+
+    async def _get(self, number: Commit) -> bytes | None:
+        try:
+            return await self._store.get(objects.record(number))
+        except ObjectNotFoundError:
+            return None
+
+    async def _put(self, number: Commit, data: bytes, attempt: Attempt) -> bool:
+        """Whether this record won its number.
+
+        Bytes once sent for a number stay the same until the number is known to be another's:
+        a put that is still under way somewhere can then only do what we wanted.
+        """
+        delay = _FIRST_DELAY
+        for _ in range(_TRIES):
+            failure: Exception
+            try:
+                await self._store.put(objects.record(number), data, if_absent=True)
+                return True
+            except (ObjectExistsError, PutConflictError, StoreUnavailableError) as error:
+                failure = error
+            stored = await self._get(number)
+            if stored is not None:
+                return stored == data or self._is_mine(number, stored, attempt)
+            log.info("record %d: %s; putting it again", number, failure)
+            await trio.sleep(random.uniform(delay / 2, delay))
+            delay = min(2 * delay, _LONGEST_DELAY)
+        raise StoreUnavailableError(
+            f"{self._store.url}: could not learn whether record {number} was written",
+            hint="nothing is lost: the next run finds out and goes on",
+        )
+
+    def _is_mine(self, number: Commit, stored: bytes, attempt: Attempt) -> bool:
+        return self._decode(number, stored).attempt == attempt
+
+
+class _Found:
+    """What one look at the log has found."""
+
+    def __init__(self) -> None:
+        self.own: bytes | None = None
+        self.following: bytes | None = None
+        self.listed: list[Commit] = []
+
+
+def _contiguous(first: Commit, listed: list[Commit]) -> list[Commit]:
+    """The run of numbers from `first` that the listing confirms; `first` itself is known to be."""
+    numbers = [first]
+    for number in listed:
+        if number == numbers[-1] + 1:
+            numbers.append(number)
+    return numbers

@@ -1,0 +1,163 @@
+"""Reading contents: offset → extents → blocks → segments → bytes, each block checked on its way."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError
+from snapfs.formats import packs
+from snapfs.metadata.blockindex import BlockIndex, Place
+from snapfs.metadata.tree import Tree
+from snapfs.model.content import Content, Hole, Layout, Listed, Slice, Stored
+from snapfs.repository.segmentcache import PlainSegment
+from snapfs.repository.segments import SegmentFetcher, Wanted
+
+_WINDOW_FIRST = 1 * 1024 * 1024
+_WINDOW_LARGEST = 12 * 1024 * 1024
+"plain bytes that are fetched ahead of a sequential reader; doubles from the first"
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """A run of bytes within a block, and where the block lies."""
+
+    place: Place
+    start: int
+    length: int
+
+
+class ContentReader:
+    """Reads contents of one repository; made once, used by all readers."""
+
+    def __init__(
+        self, tree: Tree, blocks: BlockIndex, fetcher: SegmentFetcher, block_id_key: bytes,
+        refresh: Callable[[], Awaitable[object]],
+    ) -> None:  # fmt: skip
+        self._tree = tree
+        self._blocks = blocks
+        self._fetcher = fetcher
+        self._block_id_key = block_id_key
+        self._refresh = refresh
+
+    def open(self, content: Content) -> "OpenContent":
+        """A content to be read from."""
+        return OpenContent(self, Layout(content))
+
+    async def read(self, layout: Layout, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer only at the end of the content.
+
+        Raises DamagedError where a block is lost or damaged, StoreError.
+        """
+        try:
+            return await self._read(layout, offset, length)
+        except ObjectNotFoundError:
+            # The pack may have been repacked since we last looked at the log.
+            await self._refresh()
+        except FormatError as error:
+            raise _damaged(str(error)) from error
+        try:
+            return await self._read(layout, offset, length)
+        except (ObjectNotFoundError, FormatError) as error:
+            raise _damaged(str(error)) from error
+
+    def prefetch(self, layout: Layout, offset: int, length: int) -> None:
+        """Begin to fetch what a reader will want; failures wait for that reader."""
+        try:
+            self._fetcher.start(
+                self._wanted(located.place)
+                for located in self._locate(layout, offset, length)
+                if isinstance(located, _Located)
+            )
+        except DamagedError:
+            return
+
+    async def _read(self, layout: Layout, offset: int, length: int) -> bytes:
+        located = self._locate(layout, offset, length)
+        if len(located) > 1:
+            self._fetcher.start(
+                self._wanted(item.place) for item in located if isinstance(item, _Located)
+            )
+        pieces = [await self._piece(item) for item in located]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _piece(self, item: "_Located | int") -> bytes:
+        if isinstance(item, int):
+            return bytes(item)
+        place = item.place
+        segment = self._fetcher.cached(place.segment)
+        if segment is None:
+            segment = await self._fetcher.get(self._wanted(place))
+        self._verify(segment, place)
+        begin = place.offset + item.start
+        return segment.data[begin : begin + item.length]
+
+    def _verify(self, segment: PlainSegment, place: Place) -> None:
+        if place.offset in segment.verified:
+            return
+        view = memoryview(segment.data)[place.offset : place.offset + place.length]
+        if packs.block_key(view, self._block_id_key) != place.key:
+            raise FormatError(f"block {place.key.hex()[:16]} does not match its id")
+        segment.verified.add(place.offset)
+
+    def _locate(self, layout: Layout, offset: int, length: int) -> "list[_Located | int]":
+        """Blocks, and lengths of runs of zeros, that make up a range."""
+        found: list[_Located | int] = []
+        for piece in layout.slices(offset, length):
+            self._locate_slice(piece, found)
+        return found
+
+    def _locate_slice(self, piece: Slice, found: "list[_Located | int]") -> None:
+        match piece.extent:
+            case Hole():
+                found.append(piece.length)
+            case Stored(number=number):
+                place = self._blocks.place(number)
+                if place is None:
+                    raise _damaged(f"block {number} is not in the local database")
+                found.append(_Located(place, piece.start, piece.length))
+            case Listed() as listed:
+                inner = Layout(self._tree.listed(listed))
+                found.extend(self._locate(inner, piece.start, piece.length))
+
+    def _wanted(self, place: Place) -> Wanted:
+        segment = self._blocks.segment(place.segment)
+        if segment is None:
+            raise _damaged(f"segment {place.segment} is not in the local database")
+        return Wanted(place.segment, segment)
+
+
+class OpenContent:
+    """One reader's view of a content; fetches ahead while it is read in sequence."""
+
+    def __init__(self, reader: ContentReader, layout: Layout) -> None:
+        self._reader = reader
+        self._layout = layout
+        self._next = 0
+        self._ahead = 0
+        "up to where fetching has begun"
+        self._window = _WINDOW_FIRST
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer only at the end. Raises as `ContentReader.read`."""
+        if offset == self._next:
+            self._fetch_ahead(offset + length)
+        else:
+            self._window, self._ahead = _WINDOW_FIRST, 0
+        self._next = offset + length
+        return await self._reader.read(self._layout, offset, length)
+
+    def _fetch_ahead(self, position: int) -> None:
+        """Keep between half a window and a whole one on its way."""
+        if position >= self._layout.length or self._ahead - position > self._window // 2:
+            return
+        begin = max(position, self._ahead)
+        end = position + self._window
+        self._reader.prefetch(self._layout, begin, end - begin)
+        self._ahead = end
+        self._window = min(2 * self._window, _WINDOW_LARGEST)
+
+
+def _damaged(detail: str) -> DamagedError:
+    return DamagedError(
+        f"content is lost or damaged: {detail}",
+        hint="run 'snapfs check' to see what else is, and 'snapfs repair'",
+    )

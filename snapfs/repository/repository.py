@@ -1,0 +1,151 @@
+"""An open repository: its keys, its log, and this machine's view of it. Everything starts here."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+import trio
+
+from snapfs import __version__
+from snapfs.errors import ViewDamagedError
+from snapfs.formats.records import Body
+from snapfs.metadata.blockindex import BlockIndex
+from snapfs.metadata.database import Database
+from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.snapshots import Snapshots
+from snapfs.metadata.tree import Tree
+from snapfs.model.chunker import Chunker
+from snapfs.model.identity import NO_COMMIT, Attempt, Commit
+from snapfs.repository.keys import Keys, read_key_objects, unlock
+from snapfs.repository.log import Author, Log
+from snapfs.repository.pieces import Parts
+from snapfs.repository.reader import ContentReader
+from snapfs.repository.segmentcache import DiskCache
+from snapfs.repository.segments import open_fetcher
+from snapfs.repository.state import Directories, Place, State, check_place, remember_place
+from snapfs.stores.base import Store
+
+MEMORY_CACHE = 64 * 1024 * 1024
+"bytes of plain segments that a reader keeps"
+DISK_CACHE = 5 * 1024 * 1024 * 1024
+"bytes of sealed segments that are kept on disk, of stores that are far away"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is not a function of its arguments: time and chance. Tests bring their own."""
+
+    now_ns: Callable[[], int] = time.time_ns
+    random: Callable[[int], bytes] = os.urandom
+
+
+@dataclass(slots=True)
+class Repository:
+    """An open repository. Made by `open_repository`, which closes it.
+
+    `tree`, `blocks` and `snapshots` are look-ups on a read-only connection of their own, for the
+    thread of the event loop.
+    """
+
+    store: Store
+    keys: Keys
+    state: State
+    replica: Replica
+    log: Log
+    parts: Parts
+    db: Database
+    world: World
+    snapshots: Snapshots = field(init=False)
+    tree: Tree = field(init=False)
+    blocks: BlockIndex = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.snapshots = Snapshots(self.db)
+        self.tree = Tree(self.db)
+        self.blocks = BlockIndex(self.db)
+
+    async def catch_up(self, sources: Iterable[int] = (), *, blocks: bool = True) -> None:
+        """Bring the view up to the log's head: heads always, blocks, and entries of `sources`.
+
+        Raises LogCutError, NewerFormatError, DamagedError, StoreError.
+        """
+        await self.log.catch_up()
+        streams = [BLOCKS] if blocks else []
+        await self.parts.catch_up([*streams, *sources])
+
+    async def catch_up_all(self) -> None:
+        """Bring the view up to the log's head, with the entries of all sources."""
+        await self.log.catch_up()
+        await self.parts.catch_up([BLOCKS, *(source.number for source in self.snapshots.sources())])
+
+    async def publish(self, attempt: Attempt, body: Body, host: str) -> Commit:
+        """See `Log.publish`."""
+        return await self.log.publish(attempt, body, Author(host, f"snapfs {__version__}"))
+
+    def chunker(self) -> Chunker:
+        """How this repository cuts contents."""
+        text = self.replica.fact("chunker")
+        if text is None:
+            raise ViewDamagedError(f"{self.state.replica}: does not know the repository's chunker")
+        return msgspec.json.decode(text, type=Chunker)
+
+    @asynccontextmanager
+    async def reading(
+        self, *, memory_bytes: int = MEMORY_CACHE, disk_bytes: int = 0
+    ) -> AsyncIterator[ContentReader]:
+        """A reader of contents with its caches.
+
+        `disk_bytes` bounds the cache of sealed segments on disk, for stores that are far away;
+        0 means none, for a store that is a disk itself.
+        """
+        disk = DiskCache(self.state.cache / "segments", disk_bytes) if disk_bytes else None
+        async with open_fetcher(
+            self.store, self.keys, memory_bytes=memory_bytes, disk=disk
+        ) as fetcher:
+            yield ContentReader(self.tree, self.blocks, fetcher, self.keys.block_id, self.catch_up)
+
+
+@asynccontextmanager
+async def open_repository(
+    store: Store, directories: Directories, secret: Callable[[], str], world: World | None = None
+) -> AsyncIterator[Repository]:
+    """Unlock the repository in `store`, and open this machine's view of it; empty if it is new.
+
+    Nothing is caught up yet. `secret` is asked for the passphrase once it is known that there is
+    something to unlock. The store stays the caller's.
+
+    Raises NoRepositoryError, WrongPassphraseError, WrongRepositoryError, NewerFormatError,
+    FormatError, LocalError, ViewDamagedError, StoreError.
+    """
+    found = await read_key_objects(store)
+    known = check_place(directories, store.url, found.repository)
+    keys = await unlock(store, found, secret(), first=known.slot if known else None)
+    remember_place(directories, store.url, Place(keys.repository, keys.slot))
+    async with open_view(store, directories, keys, world or World()) as repository:
+        yield repository
+
+
+@asynccontextmanager
+async def open_view(
+    store: Store, directories: Directories, keys: Keys, world: World
+) -> AsyncIterator[Repository]:
+    """This machine's view of a repository whose keys are known."""
+    state = State(directories, keys.repository)
+    replica = await trio.to_thread.run_sync(Replica.open, state.replica)
+    with replica.db, Database.open_readonly(state.replica) as db:
+        _check_replica(replica, keys)
+        log = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random)
+        parts = Parts(store, keys, replica, random_bytes=world.random)
+        yield Repository(store, keys, state, replica, log, parts, db, world)
+
+
+def _check_replica(replica: Replica, keys: Keys) -> None:
+    known = replica.fact("repository")
+    if known not in (None, keys.repository.hex()) and replica.tip().number != NO_COMMIT:
+        raise ViewDamagedError(
+            f"{replica.db.path}: is of another repository",
+            hint="it is only a copy: move it away, and it is built again",
+        )

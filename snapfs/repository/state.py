@@ -1,0 +1,103 @@
+"""This machine's own directories: replica, local database, caches, and what was where."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from snapfs.errors import LocalError, WrongRepositoryError
+from snapfs.model.identity import RepositoryId
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """Where this machine keeps what it can rebuild."""
+
+    state: Path
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What this machine knows of a repository's location."""
+
+    repository: RepositoryId
+    slot: str | None
+    "the key slot that opened last"
+
+
+class State:
+    """The state of one repository on this machine."""
+
+    def __init__(self, directories: Directories, repository: RepositoryId) -> None:
+        self.directory = directories.state / repository.hex()
+        self.cache = directories.cache / repository.hex()
+        with local_errors(self.directory):
+            make_private(self.directory)
+
+    @property
+    def replica(self) -> Path:
+        return self.directory / "replica.db"
+
+    @property
+    def local(self) -> Path:
+        return self.directory / "local.db"
+
+
+def known_place(directories: Directories, url: str) -> Place | None:
+    """What was at this URL when it was last opened."""
+    try:
+        fields = json.loads(_place_file(directories, url).read_text())
+        return Place(RepositoryId(bytes.fromhex(fields["repository"])), fields.get("slot"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # never seen, or not readable: then there is nothing to compare with
+
+
+def check_place(directories: Directories, url: str, repository: RepositoryId) -> Place | None:
+    """Raise WrongRepositoryError where another repository was at this URL before."""
+    known = known_place(directories, url)
+    if known and known.repository != repository:
+        raise WrongRepositoryError(
+            f"{url}: here was the repository {known.repository.hex()[:8]}, "
+            f"now it is {repository.hex()[:8]}",
+            hint=f"if that is meant, remove {_place_file(directories, url)}",
+        )
+    return known
+
+
+def remember_place(directories: Directories, url: str, place: Place) -> None:
+    """Note what is at this URL."""
+    if known_place(directories, url) == place:
+        return
+    path = _place_file(directories, url)
+    with local_errors(path):
+        make_private(path.parent)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        fields = {"url": url, "repository": place.repository.hex(), "slot": place.slot}
+        temporary.write_text(json.dumps(fields) + "\n")
+        temporary.replace(path)
+
+
+def make_private(directory: Path) -> None:
+    """Create a directory and those above it that are missing, for this user alone."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def local_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError about this machine's own directories into a LocalError."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalError(
+            f"{error.filename or path}: {error.strerror}",
+            hint="SNAPFS_STATE_DIR and SNAPFS_CACHE_DIR name other directories",
+        ) from error
+
+
+def _place_file(directories: Directories, url: str) -> Path:
+    return directories.state / "places" / f"{blake3(url.encode()).hexdigest(8)}.json"

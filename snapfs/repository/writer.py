@@ -1,0 +1,159 @@
+"""Writing packs: segments are compressed in parallel, packed in order, verified, and uploaded.
+
+Segments come in one after the other; their blocks' positions follow that order. Memory is bounded:
+`add` waits while too many segments or packs are on their way.
+"""
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from snapfs.errors import DamagedError, FormatError
+from snapfs.formats import objects, packs
+from snapfs.formats.packs import Packed, PackRow
+from snapfs.model.identity import PackName
+from snapfs.repository.keys import Keys
+from snapfs.repository.parallel import Tasks, together
+from snapfs.repository.repository import World
+from snapfs.stores.base import Store
+
+log = logging.getLogger(__name__)
+
+_COMPRESSING = 4
+"segments that wait for, or are in, compression"
+_UPLOADING = 3
+"packs that are being sealed, verified and uploaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """New blocks, one after the other."""
+
+    plain: bytes
+    keys: bytes
+    lengths: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place in the order, filled once its segment is compressed."""
+
+    ready: trio.Event = field(default_factory=trio.Event)
+    packed: Packed | None = None
+
+
+class PackWriter:
+    """Turns segments into packs. Made by `open_writer`, which owns its tasks."""
+
+    def __init__(self, store: Store, keys: Keys, world: World, level: int, tasks: Tasks) -> None:
+        self._store = store
+        self._keys = keys
+        self._world = world
+        self._level = level
+        self._tasks = tasks
+        self._compressing = trio.Semaphore(_COMPRESSING)
+        self._uploading = trio.Semaphore(_UPLOADING)
+        self._slots: deque[_Slot] = deque()
+        self._current: list[Packed] = []
+        self._rows: dict[int, PackRow] = {}
+        self._begun = 0
+        self._progress = trio.Condition()
+        self.stored_bytes = 0
+        "bytes of packs that are durable in the store"
+
+    async def add(self, segment: Segment) -> None:
+        """Take the next segment; waits while memory is full. Raises what a failed upload raised."""
+        await self._compressing.acquire()
+        slot = _Slot()
+        self._slots.append(slot)
+        self._tasks.start(lambda: self._compress(segment, slot))
+        await self._collect(wait=False)
+
+    async def flush(self) -> list[PackRow]:
+        """End the current pack; the rows of all packs since the last flush, in order.
+
+        When this returns, all of them are durable in the store: a record may name them.
+        """
+        await self._collect(wait=True)
+        await self._close_pack()
+        async with self._progress:
+            while len(self._rows) < self._begun:
+                await self._progress.wait()
+        rows = [self._rows[at] for at in range(self._begun)]
+        self._rows, self._begun = {}, 0
+        return rows
+
+    async def _compress(self, segment: Segment, slot: _Slot) -> None:
+        slot.packed = await trio.to_thread.run_sync(
+            packs.pack_segment, segment.plain, segment.keys, segment.lengths, self._level
+        )
+        slot.ready.set()
+        self._compressing.release()
+
+    async def _collect(self, *, wait: bool) -> None:
+        """Move compressed segments into the current pack, in their order."""
+        while self._slots and (wait or self._slots[0].ready.is_set()):
+            slot = self._slots.popleft()
+            await slot.ready.wait()
+            assert slot.packed is not None
+            self._current.append(slot.packed)
+            if _is_full(self._current):
+                await self._close_pack()
+
+    async def _close_pack(self) -> None:
+        if not self._current:
+            return
+        segments, self._current = self._current, []
+        await self._uploading.acquire()
+        at, self._begun = self._begun, self._begun + 1
+        self._tasks.start(lambda: self._finish_pack(at, segments))
+
+    async def _finish_pack(self, at: int, segments: list[Packed]) -> None:
+        row, data = await trio.to_thread.run_sync(self._build, segments)
+        segments.clear()
+        await self._store.put(objects.pack(row.name), data)
+        # The row is handed out only AFTER the pack is durable: records name rows.
+        self._rows[at] = row
+        self.stored_bytes += len(data)
+        self._uploading.release()
+        async with self._progress:
+            self._progress.notify_all()
+
+    def _build(self, segments: list[Packed]) -> tuple[PackRow, bytes]:
+        """Seal a pack and read it back. One that does not verify is sealed anew, once."""
+        for attempt in (1, 2):
+            name = PackName(self._world.random(16))
+            row, data = packs.build(
+                name, segments, self._keys.repository, self._keys.epochs, self._world.random
+            )
+            try:
+                packs.verify(
+                    data, row, self._keys.repository, self._keys.epochs, self._keys.block_id
+                )
+            except FormatError as error:
+                log.warning("a pack did not read back in memory (try %d): %s", attempt, error)
+            else:
+                return row, data
+        raise DamagedError(
+            "data changed in memory between reading and sealing; nothing of it was stored",
+            hint="this machine's memory or processor is unreliable: test it before going on",
+        )
+
+
+@asynccontextmanager
+async def open_writer(
+    store: Store, keys: Keys, world: World, *, level: int
+) -> AsyncIterator[PackWriter]:
+    """A writer whose tasks end with the block. Packs that no record names are left to a prune."""
+    async with together() as tasks:
+        yield PackWriter(store, keys, world, level, tasks)
+
+
+def _is_full(segments: list[Packed]) -> bool:
+    stored = sum(segment.stored for segment in segments)
+    blocks = sum(len(segment.lengths) for segment in segments)
+    return stored >= packs.TARGET or blocks >= packs.PACK_BLOCKS
