@@ -3,14 +3,27 @@
 Every store and every wrapper (retrying, limited, faulty in tests) has exactly this interface, and
 one conformance suite runs against all of them (tests/stores/test_conformance.py).
 
-Names are ASCII paths such as `packs/3f/3f…`: `/` separates, and no component is empty or begins
-with a dot. Objects are immutable but for `delete`; a name that was deleted is not used again,
-except for key slots and the probe.
+Names are ASCII paths such as `packs/3f/3f…`, of letters, digits, `.`, `_` and `-`: `/` separates,
+and no component is empty or begins with a dot. Beside a folder `x/` no name continues `x` with `-`
+or `.`, which sort before the slash: SeaweedFS lists such a name after the folder's content, and a
+store that lists page by page cannot put that right.
+
+Objects are immutable but for `delete`; a name that was deleted is not used again, except for key
+slots and the probe.
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from snapfs.errors import StoreError
+
+
+class ObjectTooShortError(StoreError):
+    """The object is there, but does not reach as far as the range that was asked for.
+
+    Callers know the sizes of what they read: the object was cut, or is another than they think.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +50,14 @@ class Store(Protocol):
         ...
 
     async def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """The object's bytes, or `length` of them from `start`.
+        """The object's bytes from `start` on: `length` of them (at least 1), or all.
 
-        Returns exactly what was asked for; a range that does not lie within the object is
-        an ObjectNotFoundError-free `StoreError`: callers know the sizes of what they read.
+        Returns exactly what was asked for, never less. A range must lie wholly inside the
+        object, and hold a byte; only the whole of an empty object is empty.
 
-        Raises ObjectNotFoundError, StoreUnavailableError (also for a body that was cut short),
-        StoreError.
+        Raises ObjectNotFoundError (only where the store is known to work and to lack the
+        object), ObjectTooShortError, StoreUnavailableError (also for a body that was cut
+        short), StoreError.
         """
         ...
 
@@ -53,20 +67,27 @@ class Store(Protocol):
         It appears whole or not at all. With `if_absent` it is created only where nothing of that
         name exists, in one atomic step. Without, it replaces.
 
-        Raises ObjectExistsError (if_absent), PutConflictError (if_absent: unknown outcome),
-        StoreUnavailableError (unknown outcome), StoreFullError, StoreError.
+        Raises ObjectExistsError (if_absent), PutConflictError (if_absent), StoreUnavailableError,
+        StoreFullError, StoreError. After any of them but ObjectExistsError the outcome is open:
+        the object may have appeared, whole.
         """
         ...
 
     def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Listed]:
         """Objects whose names begin with `prefix` and sort after `after`, in order of name.
 
-        Order is that of the names' bytes. Pages through any number in bounded memory.
+        Order is that of the names' bytes. Pages through any number in bounded memory. What is
+        put or deleted meanwhile may be in it or not. It may be left half-way and needs no closing.
+
+        Raises StoreUnavailableError, StoreError; afterwards the iterator is spent.
         """
         ...
 
     async def delete(self, name: str) -> None:
-        """Remove the object; one that is absent already is no error."""
+        """Remove the object; one that is absent already is no error.
+
+        Raises StoreUnavailableError (unknown outcome), StoreError.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -1,0 +1,94 @@
+"""From what a user writes to a store."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from snapfs.errors import UsageError
+from snapfs.stores.base import Store
+from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.retrying import Retrying, RetryPolicy
+from snapfs.stores.s3 import S3Store
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+FORMS = "Write /path, path, file:///path or s3://bucket/prefix (and ./a:b for a path with a colon)."
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryLocation:
+    """A directory; a relative path is relative to wherever the program runs."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """A bucket, and what its keys begin with; the prefix has no slash at either end."""
+
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+Location = DirectoryLocation | S3Location
+
+
+def parse_url(text: str | None, default: Path) -> Location:
+    """What a user wrote, or the default directory where they wrote nothing.
+
+    Raises UsageError, which lists the forms.
+    """
+    if not text:
+        return DirectoryLocation(default)
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return DirectoryLocation(Path(text))
+    kind, rest = scheme[1].lower(), text[scheme.end() :]
+    if kind == "file":
+        return _file_location(text, rest)
+    if kind == "s3":
+        return _s3_location(text, rest)
+    raise UsageError(f"{text}: there are no repositories at {kind}:", hint=FORMS)
+
+
+def open_store(location: Location, *, policy: RetryPolicy | None = None) -> Store:
+    """The store there, with retries. Reaches for nothing yet, so nothing is raised."""
+    within: Store
+    match location:
+        case DirectoryLocation(path):
+            within = DirectoryStore(path)
+        case S3Location(bucket, prefix):
+            within = S3Store(bucket, prefix)
+    return Retrying(within, policy=policy)
+
+
+async def create_place(location: Location) -> None:
+    """Make the directory for a new repository. A bucket is its owner's to make.
+
+    Raises StoreError.
+    """
+    if isinstance(location, DirectoryLocation):
+        await DirectoryStore.create(location.path)
+
+
+def _file_location(text: str, rest: str) -> DirectoryLocation:
+    host, slash, path = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or host not in {"", "localhost"} or not slash:
+        raise UsageError(f"{text}: is not the URL of a directory of this machine", hint=FORMS)
+    return DirectoryLocation(Path("/" + unquote(path)))
+
+
+def _s3_location(text: str, rest: str) -> S3Location:
+    bucket, _, prefix = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not bucket:
+        raise UsageError(f"{text}: names no bucket", hint=FORMS)
+    return S3Location(bucket, prefix.strip("/"))
