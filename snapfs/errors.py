@@ -64,8 +64,16 @@ class ViewDamagedError(SnapfsError):
     """The local database does not agree with the log that it is a view of."""
 
 
-class SourceMovedError(SnapfsError):
-    """Another process committed to the same source first: the delta is void, scan again."""
+class DeltaVoidError(SnapfsError):
+    """What a delta was computed against holds no more: its source must be scanned again."""
+
+
+class SourceMovedError(DeltaVoidError):
+    """Another process committed to the same source first."""
+
+
+class BusyError(SnapfsError):
+    """Another process of this machine is at the same work."""
 
 
 class SnapshotNotFoundError(SnapfsError):

@@ -1,0 +1,1 @@
+"""The verbs of maintenance. A job returns a report; it prints nothing."""

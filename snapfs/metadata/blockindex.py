@@ -9,6 +9,16 @@ from snapfs.model.identity import BlockKey, BlockNumber, SegmentNumber
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBlock:
+    """A stored copy of a block."""
+
+    number: BlockNumber
+    length: int
+    pack: int
+    "number of the pack that holds it"
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a block lies: within the plain bytes of a segment."""
 
@@ -38,14 +48,15 @@ class BlockIndex:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def find(self, key: BlockKey) -> tuple[BlockNumber, int] | None:
-        """Number and length of a stored copy of this block on which a commit may rely."""
-        for number, segment, length in self._db.rows(
-            "SELECT number, segment, length FROM block WHERE tag = ? AND key = ? ORDER BY number",
+    def find(self, key: BlockKey) -> KnownBlock | None:
+        """A stored copy of this block on which a commit may rely."""
+        for number, length, pack in self._db.rows(
+            "SELECT b.number, b.length, s.pack FROM block b JOIN segment s ON s.number = b.segment"
+            " WHERE b.tag = ? AND b.key = ? ORDER BY b.number",
             (tag_of(key), key),
         ):
-            if self._usable(segment):
-                return BlockNumber(number), length
+            if self._usable(pack):
+                return KnownBlock(BlockNumber(number), length, pack)
         return None
 
     def key(self, number: int) -> BlockKey | None:
@@ -69,25 +80,22 @@ class BlockIndex:
         )
         return SegmentPlace(*row) if row else None
 
-    def condemned(self, numbers: list[int]) -> set[bytes]:
-        """The condemned packs among those that hold these blocks."""
-        return {
-            name
-            for number in numbers
-            for (name,) in self._db.rows(
-                "SELECT f.pack FROM block b JOIN segment s ON s.number = b.segment"
-                " JOIN pack p ON p.number = s.pack JOIN fate f ON f.pack = p.name"
-                " WHERE b.number = ?",
-                (number,),
-            )
-            if isinstance(name, bytes)
-        }
+    def fates(self, packs: set[int]) -> tuple[list[bytes], list[bytes]]:
+        """The condemned packs among these (by number), and those that are being deleted."""
+        condemned: list[bytes] = []
+        doomed: list[bytes] = []
+        for number, name, state in self._db.rows(
+            "SELECT p.number, f.pack, f.state FROM fate f JOIN pack p ON p.name = f.pack"
+        ):
+            if number in packs:
+                (condemned if state < DELETING else doomed).append(name)
+        return condemned, doomed
 
-    def _usable(self, segment: int) -> bool:
-        """Whether no record has said that the pack of this segment is being deleted."""
+    def _usable(self, pack: int) -> bool:
+        """Whether no record has said that this pack is being deleted."""
         row = self._db.row(
-            "SELECT 1 FROM segment s JOIN pack p ON p.number = s.pack"
-            " JOIN fate f ON f.pack = p.name WHERE s.number = ? AND f.state >= ?",
-            (segment, DELETING),
+            "SELECT 1 FROM fate f JOIN pack p ON f.pack = p.name"
+            " WHERE p.number = ? AND f.state >= ?",
+            (pack, DELETING),
         )
         return row is None

@@ -130,6 +130,11 @@ class Tree:
         row = self._db.row("SELECT items FROM list WHERE number = ?", (extent.number,))
         return contents.decode(row[0]) if row else ()
 
+    def list_key(self, number: int) -> bytes | None:
+        """The key of a list."""
+        row = self._db.row("SELECT key FROM list WHERE number = ?", (number,))
+        return row[0] if row else None
+
     def list_number(self, key: bytes) -> int | None:
         """The number of the list with this key."""
         row = self._db.row("SELECT min(number) FROM list WHERE key = ?", (key,))

@@ -74,11 +74,16 @@ class Log:
             levels.check_read(self._replica)
             return self._replica.tip()
 
-    async def publish(self, attempt: Attempt, body: Body, author: Author) -> Commit:
+    async def publish(
+        self, attempt: Attempt, make_body: Callable[[], Body], author: Author
+    ) -> Commit:
         """Append a record with this body and return its number, once the replica has its head.
 
         Whatever the record relies on is durable in the store BEFORE this is called: the put below
-        is the commit. Raises SourceMovedError where the delta's source has moved on,
+        is the commit. The body is made anew for each number that is tried, after all records
+        before it are known; it may raise, where it cannot follow on them.
+
+        Raises SourceMovedError where the delta's source has moved on,
         StoreUnavailableError where it could not be learned whether the put took effect; the
         attempt then tells, once the log can be read again.
         """
@@ -86,6 +91,7 @@ class Log:
         while True:
             tip = await self.catch_up()
             levels.check_write(self._replica)
+            body = make_body()
             self._replica.check_source_head(body)
             number = Commit(tip.number + 1)
             head = Head(tip.hash, attempt, author.host, self._now(), author.program, body)

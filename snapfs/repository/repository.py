@@ -81,9 +81,10 @@ class Repository:
         await self.log.catch_up()
         await self.parts.catch_up([BLOCKS, *(source.number for source in self.snapshots.sources())])
 
-    async def publish(self, attempt: Attempt, body: Body, host: str) -> Commit:
+    async def publish(self, attempt: Attempt, make_body: Callable[[], Body], host: str) -> Commit:
         """See `Log.publish`."""
-        return await self.log.publish(attempt, body, Author(host, f"snapfs {__version__}"))
+        author = Author(host, f"snapfs {__version__}")
+        return await self.log.publish(attempt, make_body, author)
 
     def chunker(self) -> Chunker:
         """How this repository cuts contents."""

@@ -1,0 +1,78 @@
+"""New blocks on their way to segments; known ones are referred to.
+
+A block that is new takes the next position among the record's blocks, at once and for good: even
+a delta that is thrown away keeps its blocks.
+"""
+
+from collections.abc import Callable
+
+from snapfs.errors import FormatError
+from snapfs.formats import packs
+from snapfs.jobs.ingest.contents import Item
+from snapfs.metadata.blockindex import BlockIndex
+from snapfs.repository.writer import Segment
+
+
+class BlockSink:
+    """Dedups blocks against the repository and against those that wait to be committed."""
+
+    def __init__(
+        self, index: BlockIndex, block_id_key: bytes, emit: Callable[[Segment], None]
+    ) -> None:
+        self._index = index
+        self._block_id_key = block_id_key
+        self._emit = emit
+        self._pending: dict[bytes, int] = {}
+        "key → position of blocks that no record names yet"
+        self._pieces: list[bytes] = []
+        self._keys: list[bytes] = []
+        self._size = 0
+        self.relied: set[int] = set()
+        "numbers of the packs that hold the known blocks which the delta refers to"
+        self.new_blocks = 0
+        "in the open segment and all since the last commit"
+        self.new_bytes = 0
+        self.total_new_bytes = 0
+
+    def add(self, plain: bytes | memoryview) -> Item:
+        """The item of this block; its bytes are copied if they are new."""
+        key = packs.block_key(plain, self._block_id_key)
+        length = len(plain)
+        position = self._pending.get(key)
+        if position is not None:
+            return Item(position, key, length)
+        known = self._index.find(key)
+        if known is not None:
+            if known.length != length:
+                raise FormatError(f"block {key.hex()[:16]} is known with another length")
+            self.relied.add(known.pack)
+            return Item(key, key, length)
+        return Item(self._append(key, plain, length), key, length)
+
+    def flush(self) -> None:
+        """Hand over the open segment."""
+        if self._pieces:
+            lengths = tuple(len(piece) for piece in self._pieces)
+            segment = Segment(b"".join(self._pieces), b"".join(self._keys), lengths)
+            self._pieces, self._keys, self._size = [], [], 0
+            self._emit(segment)
+
+    def committed(self) -> None:
+        """All blocks so far are in the replica: they are known from now on."""
+        self._pending.clear()
+        self.relied.clear()
+        self.new_blocks = self.new_bytes = 0
+
+    def _append(self, key: bytes, plain: bytes | memoryview, length: int) -> int:
+        if self._pieces and self._size + length > packs.SEGMENT_TARGET * 3 // 2:
+            self.flush()
+        position = self._pending[key] = self.new_blocks
+        self._pieces.append(bytes(plain))
+        self._keys.append(key)
+        self._size += length
+        self.new_blocks += 1
+        self.new_bytes += length
+        self.total_new_bytes += length
+        if self._size >= packs.SEGMENT_TARGET or len(self._pieces) >= packs.SEGMENT_BLOCKS:
+            self.flush()
+        return position

@@ -1,0 +1,256 @@
+"""One ingest's capture: the parts of the walk put together, run in a thread, committed on the way.
+
+Every call from the thread to the event loop waits for its answer, so the two never work on the
+same thing at once.
+"""
+
+import os
+import stat
+import sys
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from snapfs.formats.parts import EntryPart
+from snapfs.formats.records import New
+from snapfs.jobs.ingest.blocks import BlockSink
+from snapfs.jobs.ingest.commit import Committer, First
+from snapfs.jobs.ingest.contents import Item
+from snapfs.jobs.ingest.delta import Delta
+from snapfs.jobs.ingest.files import Captured, FileReader
+from snapfs.jobs.ingest.options import Findings, IngestOptions
+from snapfs.jobs.ingest.tally import Tally
+from snapfs.jobs.ingest.walk import Baseline, Walk
+from snapfs.jobs.progress import Progress
+from snapfs.metadata.blockindex import BlockIndex
+from snapfs.metadata.entries import ANCHOR, ROOT
+from snapfs.metadata.local import Local
+from snapfs.metadata.snapshots import Snapshots
+from snapfs.metadata.tree import Node, Tree
+from snapfs.model.attributes import Attributes
+from snapfs.model.content import Hole, Listed, Stored
+from snapfs.model.finding import Finding
+from snapfs.model.identity import Attempt, Commit
+from snapfs.repository.repository import Repository
+from snapfs.repository.writer import PackWriter, Segment
+from snapfs.sources.attributes import attributes_of
+from snapfs.sources.cutting import Cutter
+from snapfs.sources.exclude import Excluder
+from snapfs.sources.reading import Change
+from snapfs.sources.trouble import Report
+
+
+@dataclass(slots=True)
+class Capture:
+    """The state of an ingest in its thread. Blocks outlive a delta that is thrown away."""
+
+    repository: Repository
+    options: IngestOptions
+    committer: Committer
+    writer: PackWriter
+    local: Local
+    progress: Progress
+    findings: Findings
+    time_ns: int
+    tally: Tally = field(default_factory=Tally)
+    sink: BlockSink = field(init=False)
+    delta: Delta = field(init=False)
+    tree: Tree = field(init=False)
+    _reader: FileReader = field(init=False)
+    _walk: Walk | None = None
+    _attempt: Attempt = field(init=False)
+    _committed_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        keys = self.repository.keys
+        # Look-ups of the thread use the thread's own connection.
+        self.tree = Tree(self.local.db)
+        index = BlockIndex(self.local.db)
+        self.sink = BlockSink(index, keys.block_id, self._emit_segment)
+        self.delta = Delta(
+            block_id_key=keys.block_id, known_list=self._knows_list, emit=self._emit_part
+        )
+        cutter = Cutter(keys.gear_seed, self.repository.chunker())
+        self._reader = FileReader(
+            self.sink, cutter, self.delta.add_list, self.progress, self._report
+        )
+
+    def run(self) -> Commit | None:
+        """Capture everything and commit it; None for a dry run.
+
+        Raises DeltaVoidError where the delta cannot follow on what others have committed; then
+        `begin_again` and another run. StoreError, LocalError, DamagedError end it.
+        """
+        if not self.options.dry_run:
+            self._begin_commit()
+        if self.options.stream_name is not None:
+            self._stream(self.options.stream_name)
+        else:
+            self._walk = self._new_walk()
+            self._walk.run()
+        return None if self.options.dry_run else self._commit(complete=True)
+
+    @property
+    def bytes_read(self) -> int:
+        """Plain bytes read from the source so far."""
+        return self._reader.bytes_read
+
+    def begin_again(self) -> None:
+        """Throw the delta away; what has been counted of it, too."""
+        self.delta.committed()
+        self.sink.relied.clear()
+        self.tally = Tally()
+        self.progress.files = self.progress.bytes = 0
+        trio.from_thread.run_sync(self.committer.begin_delta)
+
+    def _new_walk(self) -> Walk:
+        dry = self.options.dry_run
+        return Walk(
+            options=self.options,
+            local=self.local,
+            tree=self.tree,
+            baseline=self._baseline(),
+            delta=self.delta,
+            reader=_Preview(self._report) if dry else self._reader,
+            excluder=Excluder(self.options.exclusions),
+            report=self._report,
+            progress=self.progress,
+            tally=self.tally,
+            spill=self.repository.state.directory,
+            checkpoint=self._checkpoint,
+            same_content=(lambda node, items: True) if dry else self._same_content,
+        )
+
+    def _baseline(self) -> Baseline:
+        source = Snapshots(self.local.db).source(self.options.host, self.options.name)
+        return Baseline(source, self.committer.head)
+
+    # --- committing
+
+    def _checkpoint(self) -> None:
+        """Commit progress, where enough has come together since the last commit."""
+        options, sink = self.options, self.sink
+        due = (
+            sink.new_blocks >= options.progress_blocks
+            or sink.new_bytes >= options.progress_bytes
+            or time.monotonic() - self._committed_at >= options.progress_seconds
+        )
+        if due and not options.dry_run and not (self.delta.is_empty and not sink.new_blocks):
+            self._commit(complete=False)
+            self._begin_commit()
+
+    def _begin_commit(self) -> None:
+        self._attempt = Attempt(self.repository.world.random(16))
+        self.local.begin_run(self._attempt)
+
+    def _commit(self, *, complete: bool) -> Commit:
+        self.progress.doing = "committing"
+        if self._walk is not None:
+            self._walk.flush_confirmed()
+        self.sink.flush()
+        self.delta.flush()
+        number: Commit = trio.from_thread.run(self._commit_on_loop, complete)
+        self.local.committed(number)
+        self.sink.committed()
+        self.delta.committed()
+        self._committed_at = time.monotonic()
+        if self._walk is not None:
+            self._walk.baseline = self._baseline()
+        self.progress.doing = "ingesting"
+        return number
+
+    async def _commit_on_loop(self, complete: bool) -> Commit:
+        delta, sink = self.delta, self.sink
+        counts = New(nodes=delta.nodes, lists=delta.lists, directories=delta.directories)
+
+        summary = self.tally.summary(
+            bytes_read=self._reader.bytes_read,
+            bytes_new=sink.total_new_bytes,
+            bytes_stored=self.writer.stored_bytes,
+        )
+        return await self.committer.commit(
+            self._attempt, complete=complete, counts=counts, relied=sink.relied, summary=summary
+        )
+
+    def _emit_segment(self, segment: Segment) -> None:
+        trio.from_thread.run(self.writer.add, segment)
+        self.progress.stored_bytes = self.writer.stored_bytes
+
+    def _emit_part(self, part: EntryPart, first: First) -> None:
+        if not self.options.dry_run:
+            trio.from_thread.run(self.committer.add_entries, part, first)
+
+    # --- answers
+
+    def _report(self, finding: Finding) -> None:
+        self.findings.add(finding)
+        self.progress.findings = self.findings.total
+
+    def _knows_list(self, key: bytes) -> bool:
+        return self.tree.list_number(key) is not None
+
+    def _same_content(self, node: Node, items: list[Item]) -> bool:
+        """Whether a node's content is these items, by their keys."""
+        content = node.content()
+        if len(content) != len(items):
+            return False
+        return all(
+            item.length == extent.length and item.key == self._key(extent)
+            for item, extent in zip(items, content, strict=True)
+        )
+
+    def _key(self, extent: Stored | Hole | Listed) -> bytes | None:
+        match extent:
+            case Hole():
+                return b""
+            case Stored(number=number):
+                return BlockIndex(self.local.db).key(number)
+            case Listed(number=number):
+                return self.tree.list_key(number)
+
+    # --- streams
+
+    def _stream(self, name: bytes) -> None:
+        """Capture standard input as the one file of the source's tree."""
+        items = self._reader.stream(_StandardInput())
+        size = sum(item.length for item in items)
+        baseline = self._baseline()
+        root = None
+        if baseline.source:
+            root = self.tree.resolve(baseline.source.anchor, baseline.head, ROOT)
+        position = self.delta.add_node(self._own_attributes(stat.S_IFDIR | 0o755), [])
+        known = baseline.source and self.tree.child(baseline.source.anchor, ROOT)
+        self.delta.set_entry(ANCHOR, ROOT, position, new_directory=known is None)
+        if root and root.child is not None:
+            for entry in self.tree.entries(root.child, baseline.head):
+                if entry.name != name:
+                    self.delta.remove(ROOT, entry.name)
+                    self.tally.removed += 1
+        attributes = self._own_attributes(stat.S_IFREG | 0o600, size)
+        self.delta.set_entry(ROOT, name, self.delta.add_node(attributes, items))
+        self.tally.new += 1
+        self.tally.directories += 1
+        self.tally.bytes_total += size
+        self.progress.files += 1
+
+    def _own_attributes(self, mode: int, size: int = 0) -> Attributes:
+        return Attributes(mode, os.getuid(), os.getgid(), self.time_ns, size=size)
+
+
+class _StandardInput:
+    """Standard input, as the cutter reads it."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return os.readv(sys.stdin.fileno(), [buffer])
+
+
+class _Preview(FileReader):
+    """Stands in for a reader where nothing is to be read: a file is what its lstat says."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def capture(self, path: bytes, seen: os.stat_result, *, nlink: int) -> Captured:
+        attributes = attributes_of(path, seen, report=self._report, nlink=nlink)
+        return Captured(attributes, [], seen, Change.NONE)

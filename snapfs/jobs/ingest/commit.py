@@ -1,0 +1,144 @@
+"""Committing a delta: packs → parts → log record → database, and nothing in another order.
+
+What was uploaded for a delta that turned out void stays: its blocks are named by the record of the
+next one.
+"""
+
+from dataclasses import dataclass, field
+
+from snapfs.errors import DeltaVoidError
+from snapfs.formats.packs import PackRow
+from snapfs.formats.parts import BlockPart, EntryPart, PartRef
+from snapfs.formats.records import Ingest, New, Summary
+from snapfs.jobs.ingest.options import IngestOptions
+from snapfs.model.identity import NO_COMMIT, Attempt, Commit
+from snapfs.repository.repository import Repository
+from snapfs.repository.writer import PackWriter
+
+_PART_BLOCKS = 20_000
+"blocks of one block part: about a megabyte"
+
+First = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class _Uploaded:
+    """What is durable in the store and named by no record yet."""
+
+    parts: list[PartRef] = field(default_factory=list)
+    packs: list[bytes] = field(default_factory=list)
+    blocks: int = 0
+    segments: int = 0
+
+    @property
+    def position(self) -> First:
+        return (self.blocks, self.segments, len(self.packs))
+
+
+class Committer:
+    """Commits the deltas of one ingest. Lives on the event loop; the walk waits for it."""
+
+    def __init__(
+        self, repository: Repository, writer: PackWriter, options: IngestOptions, time_ns: int
+    ) -> None:
+        self._repository = repository
+        self._writer = writer
+        self._options = options
+        self._time_ns = time_ns
+        self._uploaded = _Uploaded()
+        self._entries: list[PartRef] = []
+        self.head = self._source_head()
+
+    async def add_entries(self, part: EntryPart, first: First) -> None:
+        """Upload a part of the delta."""
+        self._entries.append(await self._repository.parts.upload(part, first))
+
+    def begin_delta(self) -> None:
+        """Throw the delta's parts away, and begin again at the source's head; blocks stay."""
+        self._entries = []
+        self._repository.parts.drop_own()
+        self.head = self._source_head()
+
+    async def commit(
+        self, attempt: Attempt, *, complete: bool, counts: New, relied: set[int], summary: Summary
+    ) -> Commit:
+        """Make the delta a commit. Its last part has been added, its last segment handed over.
+
+        `counts` has the delta's nodes, lists and directories; `relied` the packs that hold the
+        known blocks which it refers to.
+
+        Raises DeltaVoidError where it cannot follow on what others have committed, StoreError.
+        """
+        # Packs are durable when flush returns, block parts when upload does. Only THEN the record.
+        await self._upload_block_parts(await self._writer.flush())
+
+        def body() -> Ingest:
+            return self._body(complete, counts, relied, summary)
+
+        number = await self._repository.publish(attempt, body, self._options.host)
+        self._uploaded, self._entries = _Uploaded(), []
+        self.head = number
+        # The record is in the log: it is a commit, whatever happens to this machine's view of it.
+        await self._repository.catch_up([self.source_number()])
+        return number
+
+    def source_number(self) -> int:
+        """The number of the source, once it has a commit."""
+        source = self._repository.snapshots.source(self._options.host, self._options.name)
+        assert source is not None
+        return source.number
+
+    def _source_head(self) -> Commit:
+        source = self._repository.snapshots.source(self._options.host, self._options.name)
+        return source.head if source else NO_COMMIT
+
+    def _body(self, complete: bool, counts: New, relied: set[int], summary: Summary) -> Ingest:
+        condemned, doomed = self._repository.blocks.fates(relied)
+        if doomed:
+            raise DeltaVoidError(f"{len(doomed)} packs that the delta relies on are being deleted")
+        options, uploaded = self._options, self._uploaded
+        return Ingest(
+            host=options.host,
+            source=options.name,
+            source_head=self.head,
+            complete=complete,
+            time=self._time_ns,
+            new=New(
+                packs=len(uploaded.packs),
+                segments=uploaded.segments,
+                blocks=uploaded.blocks,
+                nodes=counts.nodes,
+                lists=counts.lists,
+                directories=counts.directories,
+            ),
+            blocks=tuple(uploaded.parts),
+            entries=tuple(self._entries),
+            packs=tuple(uploaded.packs),
+            rescued=tuple(condemned),
+            paths=options.roots,
+            tags=options.tags if complete else (),
+            summary=summary,
+        )
+
+    async def _upload_block_parts(self, rows: list[PackRow]) -> None:
+        for group in _groups(rows):
+            part = BlockPart(tuple(group), ())
+            uploaded = self._uploaded
+            uploaded.parts.append(await self._repository.parts.upload(part, uploaded.position))
+            uploaded.packs.extend(row.name for row in group)
+            for row in group:
+                uploaded.segments += len(row.segments)
+                uploaded.blocks += sum(len(segment.lengths) for segment in row.segments)
+
+
+def _groups(rows: list[PackRow]) -> list[list[PackRow]]:
+    """The packs, cut into parts of bounded size."""
+    groups: list[list[PackRow]] = []
+    size = _PART_BLOCKS
+    for row in rows:
+        if size >= _PART_BLOCKS:
+            groups.append([])
+            size = 0
+        groups[-1].append(row)
+        size += sum(len(segment.lengths) for segment in row.segments)
+    return groups

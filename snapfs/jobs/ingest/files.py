@@ -1,0 +1,105 @@
+"""Reading one file into blocks: its content as items, and how it behaved meanwhile."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from snapfs.jobs.ingest.blocks import BlockSink
+from snapfs.jobs.ingest.contents import ContentBuilder, EmitList, Item, hole
+from snapfs.jobs.progress import Progress
+from snapfs.model.attributes import Attributes
+from snapfs.model.content import Hole
+from snapfs.model.finding import Finding, Trouble
+from snapfs.sources.attributes import attributes_of_open
+from snapfs.sources.cutting import Cutter, Readable
+from snapfs.sources.reading import Change, File, Outcome, Run, open_file
+from snapfs.sources.trouble import Report
+
+_AT_ONCE = 4 * 1024 * 1024
+"bytes up to which a run is read before it is cut; a longer one streams through a buffer"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A file as it was read."""
+
+    attributes: Attributes
+    items: list[Item]
+    status: os.stat_result
+    "as it was when it was opened"
+    change: Change
+
+
+class FileReader:
+    """Reads files for one ingest."""
+
+    def __init__(
+        self, sink: BlockSink, cutter: Cutter, emit_list: EmitList, progress: Progress,
+        report: Report,
+    ) -> None:  # fmt: skip
+        self._sink = sink
+        self._cutter = cutter
+        self._emit_list = emit_list
+        self._progress = progress
+        self._report = report
+        self.bytes_read = 0
+
+    def capture(self, path: bytes, seen: os.stat_result, *, nlink: int) -> Captured:
+        """Read the regular file at `path`, which lstat saw as `seen`.
+
+        Raises OSError where it cannot be read; blocks that were taken in until then stay.
+        """
+        with open_file(path, seen) as file:
+            items = self._small(file) if file.small else self._large(file)
+            attributes = attributes_of_open(
+                file.descriptor, path, file.stat, size=_length(items), report=self._report,
+                nlink=nlink,
+            )  # fmt: skip
+            outcome = file.outcome()
+        self._judge(path, outcome)
+        return Captured(attributes, items, file.stat, outcome.change)
+
+    def stream(self, source: Readable) -> list[Item]:
+        """Read a stream to its end."""
+        content = ContentBuilder(self._emit_list)
+        self._add(content, self._cutter.cut_stream(source))
+        return content.finish()
+
+    def _small(self, file: File) -> list[Item]:
+        data = file.read_small()
+        if not data:
+            return []
+        self._count(len(data))
+        return [self._sink.add(data)]
+
+    def _large(self, file: File) -> list[Item]:
+        content = ContentBuilder(self._emit_list)
+        for extent in file.extents():
+            if isinstance(extent, Hole):
+                content.add(hole(extent.length))
+            else:
+                self._add(content, self._blocks(extent))
+        return content.finish()
+
+    def _blocks(self, run: Run) -> Iterable[memoryview]:
+        if run.data.length <= _AT_ONCE:
+            return self._cutter.cut(run.read())
+        return self._cutter.cut_stream(run)
+
+    def _add(self, content: ContentBuilder, blocks: Iterable[memoryview]) -> None:
+        for block in blocks:
+            content.add(self._sink.add(block))
+            self._count(len(block))
+
+    def _count(self, length: int) -> None:
+        self.bytes_read += length
+        self._progress.bytes += length
+
+    def _judge(self, path: bytes, outcome: Outcome) -> None:
+        """One that only grew was read as it was at one moment; the others may be torn."""
+        if outcome.change in (Change.SHRANK, Change.ALTERED):
+            self._report(Finding(Trouble.CHANGED, path, outcome.change.value))
+
+
+def _length(items: list[Item]) -> int:
+    return sum(item.length for item in items)
