@@ -9,6 +9,7 @@ A pack describes itself: the index of blocks can be rebuilt from packs alone.
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -99,7 +100,7 @@ def context(repository: RepositoryId, name: bytes) -> Context:
 
 
 def build(
-    name: PackName, segments: list[Packed], repository: RepositoryId, keys: EpochKeys,
+    name: PackName, segments: Iterable[Packed], repository: RepositoryId, keys: EpochKeys,
     random: Random,
 ) -> tuple[PackRow, bytes]:  # fmt: skip
     """A whole pack and its row. The bytes are not yet verified: `verify` does that."""

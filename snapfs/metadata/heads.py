@@ -137,9 +137,10 @@ def _apply_body(db: Database, published: Published) -> int | None:
         case Tag():
             _apply_tag(db, body)
         case Forget():
-            _forget(db, body.snapshots, published.number)
+            _mark_forgotten(db, body.snapshots, published.number)
+            _begin_anew(db, published.number)
         case Recall():
-            _forget(db, body.snapshots, None)
+            _mark_forgotten(db, body.snapshots, None)
             _rescue(db, body.rescued)
         case Condemn():
             _doom(db, body.condemned, CONDEMNED, published.number)
@@ -165,11 +166,11 @@ def _raise_level(db: Database, which: str, features: tuple[str, ...]) -> None:
 
 
 def _apply_ingest(db: Database, published: Published, body: Ingest) -> int:
-    source = _source(db, body.host, body.source)
+    source, anchor = _source(db, body.host, body.source)
     db.execute("UPDATE source SET head = ? WHERE number = ?", (published.number, source))
     db.execute(
-        "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, NULL)",
-        (published.number, source, published.head.attempt, body.time, int(body.complete)),
+        "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        (published.number, source, anchor, published.head.attempt, body.time, int(body.complete)),
     )
     db.execute_many(
         "INSERT OR IGNORE INTO tag VALUES (?, ?)", ((published.number, tag) for tag in body.tags)
@@ -178,15 +179,21 @@ def _apply_ingest(db: Database, published: Published, body: Ingest) -> int:
     return source
 
 
-def _source(db: Database, host: str, name: str) -> int:
-    row = db.row("SELECT number FROM source WHERE host = ? AND name = ?", (host, name))
+def _source(db: Database, host: str, name: str) -> tuple[int, int]:
+    """Number and anchor of a source, which is made if this is its first commit."""
+    row = db.row("SELECT number, anchor FROM source WHERE host = ? AND name = ?", (host, name))
     if row:
-        return int(row[0])
+        return int(row[0]), int(row[1])
     number = _take(db, "sources", 1)
+    anchor = _anchor(db)
+    db.execute("INSERT INTO source VALUES (?, ?, ?, 0, ?)", (number, host, name, anchor))
+    return number, anchor
+
+
+def _anchor(db: Database) -> int:
     anchor = _take(db, "directories", 1)
     db.execute("INSERT INTO directory VALUES (?, 0, ?)", (anchor, b""))
-    db.execute("INSERT INTO source VALUES (?, ?, ?, 0, ?)", (number, host, name, anchor))
-    return number
+    return anchor
 
 
 def _apply_tag(db: Database, body: Tag) -> None:
@@ -202,11 +209,29 @@ def _apply_tag(db: Database, body: Tag) -> None:
         )
 
 
-def _forget(db: Database, snapshots: tuple[bytes, ...], record: Commit | None) -> None:
+def _mark_forgotten(db: Database, snapshots: tuple[bytes, ...], record: Commit | None) -> None:
     db.execute_many(
         "UPDATE snapshot SET forgotten = ? WHERE id = ?",
         ((record, snapshot) for snapshot in snapshots),
     )
+
+
+def _begin_anew(db: Database, record: Commit) -> None:
+    """Give each source that has lost its last snapshot a new, empty tree, and move its head.
+
+    While a source has snapshots, what its head has is needed: its next delta builds on it. Without
+    any, nothing of it may hold back a prune, so a delta that is under way must not build on it.
+    """
+    for (number,) in db.rows(
+        "SELECT number FROM source s WHERE EXISTS"
+        " (SELECT 1 FROM snapshot WHERE source = s.number AND forgotten = ?)"
+        " AND NOT EXISTS (SELECT 1 FROM snapshot"
+        " WHERE source = s.number AND complete AND forgotten IS NULL)",
+        (record,),
+    ):
+        db.execute(
+            "UPDATE source SET head = ?, anchor = ? WHERE number = ?", (record, _anchor(db), number)
+        )
 
 
 def _doom(db: Database, packs: tuple[bytes, ...], state: int, record: Commit) -> None:

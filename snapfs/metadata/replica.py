@@ -130,7 +130,7 @@ class Replica:
         row = self._log_row(piece.record)
         body = self.head(piece.record).body
         assert isinstance(body, Ingest)
-        anchor = self.db.row("SELECT anchor FROM source WHERE number = ?", (piece.stream,))
+        anchor = self.db.row("SELECT anchor FROM snapshot WHERE number = ?", (piece.record,))
         assert anchor is not None
         blocks, _, _, nodes, lists, directories = (int(value) for value in row)
         bases = Bases(

@@ -51,7 +51,8 @@ CREATE TABLE source (
   host   TEXT NOT NULL,
   name   TEXT NOT NULL,
   head   INTEGER NOT NULL,          -- its last commit: what the next delta must name
-  anchor INTEGER NOT NULL,          -- directory whose one entry '/' is the root of its tree
+  anchor INTEGER NOT NULL,          -- directory whose one entry '/' is the root of its tree; a new
+                                    -- one when all its snapshots are forgotten: it begins anew
   UNIQUE (host, name)
 ) STRICT;
 
@@ -59,6 +60,7 @@ CREATE TABLE source (
 CREATE TABLE snapshot (
   number    INTEGER PRIMARY KEY,    -- of its record; also its serial in the mount
   source    INTEGER NOT NULL,
+  anchor    INTEGER NOT NULL,       -- of its source at that time
   id        BLOB NOT NULL,          -- its public id: the attempt of its record
   time      INTEGER NOT NULL,       -- nanoseconds since 1970, by the host's clock or --time
   complete  INTEGER NOT NULL,       -- 0: progress of an ingest; never shown as a snapshot

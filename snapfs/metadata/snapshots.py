@@ -24,6 +24,24 @@ class Filter:
     "forgotten ones too"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A complete snapshot as a directory of the mount."""
+
+    number: Commit
+    source: SourceNumber
+    time_ns: int
+    shown: bool
+    "nobody has forgotten it, and the entries of its source are applied as far as it needs"
+
+
+_STANDING = (
+    "SELECT s.number, s.source, s.time, s.forgotten IS NULL"
+    " AND s.number < coalesce((SELECT record FROM cursor WHERE stream = s.source), 1)"
+    " FROM snapshot s WHERE s.complete AND "
+)
+
+
 class Snapshots:
     """Look-ups in the tables of sources and snapshots."""
 
@@ -80,6 +98,39 @@ class Snapshots:
             )
         ]
 
+    def standing(self, number: int) -> Standing | None:
+        """How the complete snapshot of this number stands."""
+        row = self._db.row(_STANDING + "s.number = ?", (number,))
+        return _standing(*row) if row else None
+
+    def standings(self, source: int) -> list[Standing]:
+        """All complete snapshots of a source, forgotten ones too, in order of the log."""
+        rows = self._db.rows(_STANDING + "s.source = ? ORDER BY s.number", (source,))
+        return [_standing(*row) for row in rows]
+
+    def standings_within(self, source: int, begin_ns: int, end_ns: int) -> list[Standing]:
+        """Those of `standings` whose time is at least `begin_ns` and before `end_ns`."""
+        rows = self._db.rows(
+            _STANDING + "s.source = ? AND s.time >= ? AND s.time < ? ORDER BY s.number",
+            (source, begin_ns, end_ns),
+        )
+        return [_standing(*row) for row in rows]
+
+    def latest_standing(self, source: int) -> Standing | None:
+        """The newest snapshot of a source that is shown, by the order of the log."""
+        rows = self._db.stream(_STANDING + "s.source = ? ORDER BY s.number DESC", (source,))
+        return next((found for row in rows if (found := _standing(*row)).shown), None)
+
+    def forgotten_since(self, record: int) -> list[Standing]:
+        """Snapshots that records after this one have forgotten."""
+        rows = self._db.rows(_STANDING + "s.forgotten > ? ORDER BY s.number", (record,))
+        return [_standing(*row) for row in rows]
+
+    def newest_time(self) -> int | None:
+        """The time of the last snapshot in the log, complete or not, in nanoseconds."""
+        row = self._db.row("SELECT time FROM snapshot ORDER BY number DESC LIMIT 1")
+        return int(row[0]) if row else None
+
     def latest(self, source: SourceNumber) -> Commit | None:
         """The newest complete snapshot of a source, by the order of the log."""
         row = self._db.row(
@@ -100,7 +151,10 @@ class Snapshots:
         return users, groups
 
     def _snapshot(self, number: Commit, source: Source) -> Snapshot:
-        row = self._db.row("SELECT head FROM log WHERE number = ?", (number,))
+        row = self._db.row(
+            "SELECT l.head, s.anchor FROM log l JOIN snapshot s USING (number) WHERE number = ?",
+            (number,),
+        )
         assert row is not None
         head = _decoder.decode(row[0])
         body = head.body
@@ -108,6 +162,7 @@ class Snapshots:
         tags = self._db.rows("SELECT name FROM tag WHERE snapshot = ? ORDER BY name", (number,))
         return Snapshot(
             number=number,
+            anchor=DirectoryNumber(row[1]),
             id=Attempt(head.attempt),
             source=source,
             time_ns=body.time,
@@ -119,3 +174,7 @@ class Snapshots:
 
 def _source(number: int, host: str, name: str, head: int, anchor: int) -> Source:
     return Source(SourceNumber(number), host, name, Commit(head), DirectoryNumber(anchor))
+
+
+def _standing(number: int, source: int, time: int, shown: int) -> Standing:
+    return Standing(Commit(number), SourceNumber(source), time, bool(shown))

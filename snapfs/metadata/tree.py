@@ -106,6 +106,11 @@ class Tree:
         )
         return DirectoryNumber(int(row[0])) if row else None
 
+    def root(self, commit: Commit) -> Entry | None:
+        """The root of the tree of a commit of an ingest."""
+        row = self._db.row("SELECT anchor FROM snapshot WHERE number = ?", (commit,))
+        return self.lookup(row[0], commit, b"/") if row else None
+
     def resolve(self, anchor: int, commit: Commit, path: bytes) -> Entry | None:
         """The entry at an absolute path."""
         entry = self.lookup(anchor, commit, b"/")

@@ -47,6 +47,8 @@ class Snapshot:
     """A complete ingest."""
 
     number: Commit
+    anchor: DirectoryNumber
+    "directory whose one entry '/' is the root of its tree"
     id: Attempt
     source: Source
     time_ns: int

@@ -4,9 +4,8 @@ Segments come in one after the other; their blocks' positions follow that order.
 `add` waits while too many segments or packs are on their way.
 """
 
-import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,8 +19,6 @@ from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.repository import World
 from snapfs.stores.base import Store
-
-log = logging.getLogger(__name__)
 
 _COMPRESSING = 4
 "segments that wait for, or are in, compression"
@@ -58,7 +55,8 @@ class PackWriter:
         self._compressing = trio.Semaphore(_COMPRESSING)
         self._uploading = trio.Semaphore(_UPLOADING)
         self._slots: deque[_Slot] = deque()
-        self._current: list[Packed] = []
+        self._building = trio.CapacityLimiter(1)
+        self._current: deque[Packed] = deque()
         self._rows: dict[int, PackRow] = {}
         self._begun = 0
         self._progress = trio.Condition()
@@ -107,14 +105,14 @@ class PackWriter:
     async def _close_pack(self) -> None:
         if not self._current:
             return
-        segments, self._current = self._current, []
+        segments, self._current = self._current, deque()
         await self._uploading.acquire()
         at, self._begun = self._begun, self._begun + 1
         self._tasks.start(lambda: self._finish_pack(at, segments))
 
-    async def _finish_pack(self, at: int, segments: list[Packed]) -> None:
-        row, data = await trio.to_thread.run_sync(self._build, segments)
-        segments.clear()
+    async def _finish_pack(self, at: int, segments: deque[Packed]) -> None:
+        # One pack at a time is sealed and verified: each takes its size in memory once more.
+        row, data = await trio.to_thread.run_sync(self._build, segments, limiter=self._building)
         await self._store.put(objects.pack(row.name), data)
         # The row is handed out only AFTER the pack is durable: records name rows.
         self._rows[at] = row
@@ -123,25 +121,22 @@ class PackWriter:
         async with self._progress:
             self._progress.notify_all()
 
-    def _build(self, segments: list[Packed]) -> tuple[PackRow, bytes]:
-        """Seal a pack and read it back. One that does not verify is sealed anew, once."""
-        for attempt in (1, 2):
-            name = PackName(self._world.random(16))
-            row, data = packs.build(
-                name, segments, self._keys.repository, self._keys.epochs, self._world.random
-            )
-            try:
-                packs.verify(
-                    data, row, self._keys.repository, self._keys.epochs, self._keys.block_id
-                )
-            except FormatError as error:
-                log.warning("a pack did not read back in memory (try %d): %s", attempt, error)
-            else:
-                return row, data
-        raise DamagedError(
-            "data changed in memory between reading and sealing; nothing of it was stored",
-            hint="this machine's memory or processor is unreliable: test it before going on",
+    def _build(self, segments: deque[Packed]) -> tuple[PackRow, bytes]:
+        """Seal a pack and read it back, before it leaves this machine."""
+        keys = self._keys
+        name = PackName(self._world.random(16))
+        row, data = packs.build(
+            name, _drain(segments), keys.repository, keys.epochs, self._world.random
         )
+        try:
+            packs.verify(data, row, keys.repository, keys.epochs, keys.block_id)
+        except FormatError as error:
+            raise DamagedError(
+                f"data changed in memory between reading and sealing ({error}); "
+                "nothing of it was stored",
+                hint="this machine's memory or processor is unreliable: test it before going on",
+            ) from error
+        return row, data
 
 
 @asynccontextmanager
@@ -153,7 +148,13 @@ async def open_writer(
         yield PackWriter(store, keys, world, level, tasks)
 
 
-def _is_full(segments: list[Packed]) -> bool:
+def _is_full(segments: Iterable[Packed]) -> bool:
     stored = sum(segment.stored for segment in segments)
     blocks = sum(len(segment.lengths) for segment in segments)
     return stored >= packs.TARGET or blocks >= packs.PACK_BLOCKS
+
+
+def _drain(segments: deque[Packed]) -> Iterator[Packed]:
+    """Each segment in order, and no longer held once it has been taken."""
+    while segments:
+        yield segments.popleft()

@@ -73,7 +73,7 @@ class Capture:
         )
         cutter = Cutter(keys.gear_seed, self.repository.chunker())
         self._reader = FileReader(
-            self.sink, cutter, self.delta.add_list, self.progress, self._report
+            self.sink, cutter, self.delta.add_list, self.progress, self._report, self._checkpoint
         )
 
     def run(self) -> Commit | None:
@@ -128,17 +128,19 @@ class Capture:
 
     # --- committing
 
-    def _checkpoint(self) -> None:
-        """Commit progress, where enough has come together since the last commit."""
+    def _checkpoint(self) -> bool:
+        """Commit progress, where enough has come together since the last commit; whether it did."""
         options, sink = self.options, self.sink
         due = (
             sink.new_blocks >= options.progress_blocks
             or sink.new_bytes >= options.progress_bytes
             or time.monotonic() - self._committed_at >= options.progress_seconds
         )
-        if due and not options.dry_run and not (self.delta.is_empty and not sink.new_blocks):
-            self._commit(complete=False)
-            self._begin_commit()
+        if not due or options.dry_run or (self.delta.is_empty and not sink.new_blocks):
+            return False
+        self._commit(complete=False)
+        self._begin_commit()
+        return True
 
     def _begin_commit(self) -> None:
         self._attempt = Attempt(self.repository.world.random(16))

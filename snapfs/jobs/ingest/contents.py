@@ -50,6 +50,12 @@ class ContentBuilder:
         else:
             self._listed(item, self._above)
 
+    def committed(self) -> None:
+        """What has been taken in is in the repository now: from here on its key refers to it."""
+        self._items = [_by_key(item) for item in self._items]
+        if self._above is not None:
+            self._above.committed()
+
     def finish(self) -> list[Item]:
         """The content."""
         if self._above is None:
@@ -64,6 +70,12 @@ class ContentBuilder:
         if ends_list(len(self._items), item.key):
             above.add(self._emit(self._items))
             self._items = []
+
+
+def _by_key(item: Item) -> Item:
+    if not item.key:
+        return item
+    return Item((item.key,) if isinstance(item.wire, tuple) else item.key, item.key, item.length)
 
 
 def ends_list(length: int, key: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Reading one file into blocks: its content as items, and how it behaved meanwhile."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from snapfs.jobs.ingest.blocks import BlockSink
@@ -35,13 +35,15 @@ class FileReader:
 
     def __init__(
         self, sink: BlockSink, cutter: Cutter, emit_list: EmitList, progress: Progress,
-        report: Report,
+        report: Report, checkpoint: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._sink = sink
         self._cutter = cutter
         self._emit_list = emit_list
         self._progress = progress
         self._report = report
+        self._checkpoint = checkpoint
+        "may commit progress, within a long file too; tells whether it did"
         self.bytes_read = 0
 
     def capture(self, path: bytes, seen: os.stat_result, *, nlink: int) -> Captured:
@@ -90,6 +92,8 @@ class FileReader:
         for block in blocks:
             content.add(self._sink.add(block))
             self._count(len(block))
+            if self._checkpoint():
+                content.committed()
 
     def _count(self, length: int) -> None:
         self.bytes_read += length

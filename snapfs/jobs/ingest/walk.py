@@ -61,7 +61,7 @@ class Walk:
     progress: Progress
     tally: Tally
     spill: Path
-    checkpoint: Callable[[], None]
+    checkpoint: Callable[[], object]
     same_content: Callable[[Node, list[Item]], bool]
     began_ns: int = field(default_factory=time.time_ns)
     _confirmed: list[Confirmed] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Walk:
         self, directory: "_Directory", above: frozenset[bytes], linked: "LinkedFiles"
     ) -> None:
         """Compare one directory's entries; its subdirectories are left for later."""
-        self.progress.current = os.fsdecode(directory.path)
+        self.progress.current = directory.path
         key = directory_key(self.options.host, self.options.name, directory.path)
         below: list[_Directory] = []
         entry = _EntryWalk(self, directory, key, below, linked)
@@ -302,7 +302,7 @@ class _EntryWalk:
     def _changed(self, found: Found, known: Known | None) -> None:
         """Read what is new or not confirmed; a delta only where it is not as the head has it."""
         walk, path = self.walk, join(self.directory.path, found.name)
-        walk.progress.current = os.fsdecode(path)
+        walk.progress.current = path
         items: list[Item] = []
         status, settled = found.stat, True
         try:
