@@ -47,9 +47,9 @@ def decompress(codec: int, packed: bytes | memoryview, plain_length: int) -> byt
 def _unzstd(packed: bytes | memoryview, plain_length: int) -> bytes:
     try:
         # The frame states its size itself, and the library would allocate by that statement.
-        if zstandard.frame_content_size(packed) != plain_length:
+        frame = zstandard.get_frame_parameters(packed)
+        if frame.content_size != plain_length or frame.window_size > limits.WINDOW:
             raise FormatError("a compressed frame states another size than its section")
-        unpacker = zstandard.ZstdDecompressor(max_window_size=limits.WINDOW)
-        return unpacker.decompress(packed, allow_extra_data=False)
+        return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError) as error:
         raise FormatError(f"does not decompress: {error}") from error
