@@ -13,6 +13,7 @@ PARTS = "meta/"
 PACKS = "packs/"
 
 _NUMBER = re.compile(r"(?:log|base)/([0-9a-f]{16})")
+_PART = re.compile(r"meta/([0-9a-f]{2})/(\1[0-9a-f]{30})")
 _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{30})")
 
 
@@ -51,3 +52,9 @@ def pack_name(name: str) -> PackName | None:
     """The 16 bytes in a pack's name, or None where it is no such name."""
     match = _PACK.fullmatch(name)
     return PackName(bytes.fromhex(match[2])) if match else None
+
+
+def part_name(name: str) -> bytes | None:
+    """The 16 bytes in a part's name, or None where it is no such name."""
+    match = _PART.fullmatch(name)
+    return bytes.fromhex(match[2]) if match else None

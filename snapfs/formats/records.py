@@ -87,7 +87,7 @@ class Ingest(msgspec.Struct, frozen=True, tag="ingest", forbid_unknown_fields=Tr
     packs: tuple[wire.Name, ...]
     "added"
     rescued: tuple[wire.Name, ...] = ()
-    "condemned packs that this delta relies on"
+    "condemned packs that this delta relies on, and own packs and parts that were condemned"
     paths: tuple[bytes, ...] = ()
     tags: tuple[str, ...] = ()
     summary: Summary = Summary()
@@ -117,24 +117,37 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", forbid_unknown_fields=Tr
 
 
 class Condemn(msgspec.Struct, frozen=True, tag="condemn", forbid_unknown_fields=True):
-    """Packs that seem not to be needed any more; what was of use in them has moved."""
+    """Packs that seem not to be needed any more; what was of use in them has moved.
+
+    Objects that no record names may be among them: whoever uploaded them can still rescue them.
+    """
 
     condemned: tuple[wire.Name, ...]
+    "packs"
     new: New
     blocks: tuple[PartRef, ...]
     packs: tuple[wire.Name, ...]
+    "added"
+    parts: tuple[wire.Name, ...] = ()
+    "condemned parts, which no record names"
 
 
 class Delete(msgspec.Struct, frozen=True, tag="delete", forbid_unknown_fields=True):
     """Condemned packs that nobody rescued: from here on no record may rely on them."""
 
     deleting: tuple[wire.Name, ...]
+    "packs"
+    parts: tuple[wire.Name, ...] = ()
+    rescued: tuple[wire.Name, ...] = ()
+    "condemned packs that turned out to be needed"
 
 
 class Gone(msgspec.Struct, frozen=True, tag="gone", forbid_unknown_fields=True):
-    """Packs whose objects have been deleted."""
+    """Packs and parts whose objects have been deleted."""
 
     gone: tuple[wire.Name, ...]
+    "packs"
+    parts: tuple[wire.Name, ...] = ()
 
 
 Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone

@@ -164,9 +164,11 @@ BODIES: dict[str, records.Body] = {
     "tag": records.Tag((name("snapshot"),), ("keep",), ("drop", "this")),
     "forget": records.Forget((name("snapshot"), name("another")), "retention"),
     "recall": records.Recall((name("snapshot"),), (name("rescued"),)),
-    "condemn": records.Condemn((name("old pack"),), _NEW, (_REF,), (PACK,)),
-    "delete": records.Delete((name("old pack"),)),
-    "gone": records.Gone((name("old pack"), name("other pack"))),
+    "condemn": records.Condemn(
+        (name("old pack"),), _NEW, (_REF,), (PACK,), (name("left-over part"),)
+    ),
+    "delete": records.Delete((name("old pack"),), (name("left-over part"),), (name("rescued"),)),
+    "gone": records.Gone((name("old pack"), name("other pack")), (name("left-over part"),)),
 }
 NUMBERS = {kind: Commit(1 + at * 0x1_0000_0001) for at, kind in enumerate(BODIES)}
 

@@ -220,8 +220,15 @@ BODIES: dict[str, dict[str, object]] = {
         "reason": "retention",
     },
     "recall": {"snapshots": [samples.name("snapshot")], "rescued": [samples.name("rescued")]},
-    "delete": {"deleting": [samples.name("old pack")]},
-    "gone": {"gone": [samples.name("old pack"), samples.name("other pack")]},
+    "delete": {
+        "deleting": [samples.name("old pack")],
+        "parts": [samples.name("left-over part")],
+        "rescued": [samples.name("rescued")],
+    },
+    "gone": {
+        "gone": [samples.name("old pack"), samples.name("other pack")],
+        "parts": [samples.name("left-over part")],
+    },
 }
 
 
@@ -272,6 +279,7 @@ def test_an_ingest_gives_its_fields(prefix: str) -> None:
         "new": [1, 2, 5, 7, 2, 3],
         "blocks": [part],
         "packs": [samples.PACK],
+        "parts": [samples.name("left-over part")],
     }
 
 

@@ -149,9 +149,9 @@ bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(records.Tag, _names, _texts, _texts),
     st.builds(records.Forget, _names, texts),
     st.builds(records.Recall, _names, _names),
-    st.builds(records.Condemn, _names, news, few(refs), _names),
-    st.builds(records.Delete, _names),
-    st.builds(records.Gone, _names),
+    st.builds(records.Condemn, _names, news, few(refs), _names, _names),
+    st.builds(records.Delete, _names, _names, _names),
+    st.builds(records.Gone, _names, _names),
 )
 heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies)
 

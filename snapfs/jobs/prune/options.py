@@ -1,0 +1,43 @@
+"""What a prune is told, and what it tells."""
+
+from dataclasses import dataclass, field
+
+from snapfs.model.pruning import PrunePlan, PrunePolicy
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOptions:
+    """How to prune."""
+
+    host: str
+    policy: PrunePolicy = field(default_factory=PrunePolicy)
+    dry_run: bool = False
+    condemned_for_ns: int = DAY_NS
+    "that a pack must have been condemned before it is deleted"
+    forgotten_for_ns: int = 14 * DAY_NS
+    "that a snapshot must have been forgotten before its blocks are let go"
+    orphaned_for_ns: int = 3 * DAY_NS
+    "age at which an object that no record names is taken for left over"
+
+
+@dataclass(slots=True)
+class PruneReport:
+    """What a prune did, or would do."""
+
+    plan: PrunePlan
+    needed_blocks: int = 0
+    orphans: int = 0
+    orphaned_bytes: int = 0
+    condemned: int = 0
+    "packs and parts that were condemned"
+    waiting: int = 0
+    "that were condemned before, too shortly ago"
+    rescued: int = 0
+    deleted: int = 0
+    "objects"
+    deleted_bytes: int = 0
+    copied_bytes: int = 0
+    "stored bytes of new packs"
+    seconds: float = 0.0

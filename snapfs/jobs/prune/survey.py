@@ -1,0 +1,145 @@
+"""Looking at the whole repository from a replay: what is needed, what is left over.
+
+Nothing here trusts the live database; where it differs from the replay, nothing is pruned.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import trio
+
+from snapfs.errors import ViewDamagedError
+from snapfs.formats import objects, records
+from snapfs.jobs.prune.options import PruneOptions
+from snapfs.metadata import need
+from snapfs.metadata.bits import NumberSet
+from snapfs.metadata.compare import differences
+from snapfs.metadata.heads import CONDEMNED, DELETING
+from snapfs.metadata.replica import Replica
+from snapfs.model.identity import Commit
+from snapfs.model.pruning import PackState
+from snapfs.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An object that no record names."""
+
+    name: bytes
+    is_pack: bool
+    size: int
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a replay says."""
+
+    replica: Replica
+    needed: NumberSet
+    packs: list[PackState]
+    "those in use"
+    to_delete: list[tuple[bytes, int]]
+    "condemned packs that nothing needs, long enough ago; with their size"
+    parts_to_delete: list[bytes]
+    to_rescue: list[bytes]
+    "condemned packs and parts that turned out to be needed"
+    waiting: int
+    unfinished: list[bytes]
+    "a Delete named them and no Gone: their deletion was interrupted"
+
+
+async def check_view(repository: Repository, replica: Replica) -> None:
+    """Raise ViewDamagedError where the live database is not what the log gives."""
+    await repository.catch_up_all()
+    if repository.replica.tip() != replica.tip():
+        return  # somebody committed meanwhile; the caller looks again
+    tables = await trio.to_thread.run_sync(differences, repository.db, replica.db)
+    if tables:
+        raise ViewDamagedError(
+            f"the local database differs from the log (in {', '.join(tables)}): nothing is pruned",
+            hint="'snapfs repair' builds it again",
+        )
+
+
+def survey(replica: Replica, options: PruneOptions, now_ns: int) -> Survey:
+    """Look at everything. Reads whole tables: to be run in a thread."""
+    db = replica.db
+    commits = need.wanted_commits(db, forgotten_since_ns=now_ns - options.forgotten_for_ns)
+    needed = need.needed_blocks(db, commits)
+    need.add_progress(db, needed)
+    note_names(replica)
+    fates = need.fates(db)
+    found = Survey(replica, needed, [], [], [], [], 0, [])
+    known: set[bytes] = set()
+    for use in need.pack_uses(db, needed):
+        state, record = fates.get(use.name, (0, 0))
+        if state == 0:
+            used = use.live / use.total if use.total else 0.0
+            found.packs.append(PackState(use.number, use.name, use.size, used))
+        elif state == CONDEMNED:
+            known.add(use.name)
+            old = need.record_time(db, record) <= now_ns - options.condemned_for_ns
+            _sort(found, use.name, use.size, needed=use.live > 0, old=old)
+    for name, (state, record) in fates.items():
+        if state == DELETING:
+            found.unfinished.append(name)
+        elif state == CONDEMNED and name not in known:
+            old = need.record_time(db, record) <= now_ns - options.condemned_for_ns
+            _sort_part(found, name, named=is_named(replica, name), old=old)
+    return found
+
+
+def _sort(found: Survey, name: bytes, size: int, *, needed: bool, old: bool) -> None:
+    if needed:
+        found.to_rescue.append(name)
+    elif old:
+        found.to_delete.append((name, size))
+    else:
+        found.waiting += 1
+
+
+def _sort_part(found: Survey, name: bytes, *, named: bool, old: bool) -> None:
+    """A part, or a pack that no record has named."""
+    if named:
+        found.to_rescue.append(name)
+    elif old:
+        found.parts_to_delete.append(name)
+    else:
+        found.waiting += 1
+
+
+def note_names(replica: Replica) -> None:
+    """Note what records name, in a temporary table of the replay."""
+    db = replica.db
+    db.execute("DROP TABLE IF EXISTS temp.named")
+    db.execute("CREATE TEMP TABLE named (name BLOB PRIMARY KEY) WITHOUT ROWID")
+    db.execute("INSERT INTO named SELECT name FROM pack")
+    db.execute_many("INSERT OR IGNORE INTO named VALUES (?)", _part_names(replica))
+
+
+def _part_names(replica: Replica) -> Iterator[tuple[bytes]]:
+    for number in range(1, replica.tip().number + 1):
+        blocks, entries = records.part_refs(replica.head(Commit(number)).body)
+        yield from ((ref.name,) for ref in (*blocks, *entries))
+
+
+def is_named(replica: Replica, name: bytes) -> bool:
+    """Whether any record names this pack or part."""
+    return replica.db.row("SELECT 1 FROM temp.named WHERE name = ?", (name,)) is not None
+
+
+async def find_orphans(
+    repository: Repository, replica: Replica, options: PruneOptions, now_ns: int
+) -> list[Orphan]:
+    """Objects that no record names and nobody has condemned yet, old enough to be left over."""
+    fates = need.fates(replica.db)
+    limit = (now_ns - options.orphaned_for_ns) / 10**9
+    found = []
+    for prefix, is_pack in ((objects.PACKS, True), (objects.PARTS, False)):
+        async for item in repository.store.list(prefix):
+            name = objects.pack_name(item.name) if is_pack else objects.part_name(item.name)
+            if name is None or item.modified > limit or name in fates:
+                continue
+            if not is_named(replica, name):
+                found.append(Orphan(name, is_pack, item.size))
+    return found

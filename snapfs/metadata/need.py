@@ -1,0 +1,163 @@
+"""What is needed: the blocks of every wanted snapshot, of each source's head, and of progress.
+
+Reads each table once and keeps one bit for each number, so that it is bounded for any repository.
+The state at a source's head is needed whether or not a snapshot shows it: its next delta builds on
+it. So are the blocks that came with progress since its last complete snapshot, of which a file that
+is still being read may be the only user.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from snapfs.formats import records
+from snapfs.formats.records import Head, Ingest
+from snapfs.metadata.bits import NumberSet
+from snapfs.metadata.database import Database
+
+_head_decoder = msgspec.msgpack.Decoder(Head)
+_content_decoder = msgspec.msgpack.Decoder(list[int])
+_HOLE = -1
+_REGULAR = 0o100000
+_TYPE = 0o170000
+
+
+@dataclass(frozen=True, slots=True)
+class PackUse:
+    """How much of a pack is needed."""
+
+    number: int
+    name: bytes
+    size: int
+    "stored bytes"
+    total: int
+    "plain bytes that were stored in it"
+    live: int
+    "plain bytes of blocks that are needed"
+
+
+def needed_blocks(db: Database, commits: dict[int, list[int]]) -> NumberSet:
+    """Numbers of the blocks that are needed, where `commits` are wanted: see `wanted_commits`."""
+    nodes = _needed_nodes(db, commits)
+    return _blocks_of(db, nodes)
+
+
+def wanted_commits(db: Database, *, forgotten_since_ns: int | None = None) -> dict[int, list[int]]:
+    """For each anchor the commits whose state is needed, in order.
+
+    Those of snapshots that are not forgotten, or were after `forgotten_since_ns` (by the clock of
+    the host that forgot them), and each source's head.
+    """
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for number, anchor, forgotten in db.stream(
+        "SELECT number, anchor, forgotten FROM snapshot WHERE complete ORDER BY number"
+    ):
+        if forgotten is None or _is_after(db, forgotten, forgotten_since_ns):
+            wanted[anchor].append(number)
+    for head, anchor in db.rows("SELECT head, anchor FROM source"):
+        wanted[anchor].append(head)
+    return {anchor: sorted(set(commits)) for anchor, commits in wanted.items()}
+
+
+def commits_of(db: Database, snapshots: Iterable[int]) -> dict[int, list[int]]:
+    """The commits of certain snapshots alone, in the form of `wanted_commits`."""
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for number in sorted(snapshots):
+        row = db.row("SELECT anchor FROM snapshot WHERE number = ?", (number,))
+        if row:
+            wanted[row[0]].append(number)
+    return dict(wanted)
+
+
+def add_progress(db: Database, needed: NumberSet) -> None:
+    """Add the blocks that came with progress since each source's last complete snapshot."""
+    for number, first in db.rows(
+        "SELECT s.number, l.blocks FROM snapshot s JOIN log l USING (number) WHERE NOT s.complete"
+        " AND s.number > coalesce((SELECT max(number) FROM snapshot c"
+        "  WHERE c.source = s.source AND c.complete), 0)"
+    ):
+        row = db.row("SELECT head FROM log WHERE number = ?", (number,))
+        assert row is not None
+        body = _head_decoder.decode(row[0]).body
+        assert isinstance(body, Ingest)
+        needed.add_range(first, first + records.new_ids(body).blocks)
+
+
+def pack_uses(db: Database, needed: NumberSet) -> Iterator[PackUse]:
+    """How much of each pack is needed, in order of number; of those on their way out too."""
+    live: dict[int, int] = defaultdict(int)
+    for number, length, pack in db.stream(
+        "SELECT b.number, b.length, s.pack FROM block b JOIN segment s ON s.number = b.segment"
+    ):
+        if number in needed:
+            live[pack] += length
+    for number, name, size, total in db.stream(
+        "SELECT p.number, p.name, p.size, coalesce(sum(s.plain), 0)"
+        " FROM pack p LEFT JOIN segment s ON s.pack = p.number GROUP BY p.number"
+    ):
+        # Blocks that share a place count once too often: the pack is then simply full.
+        yield PackUse(number, name, size, total, min(live[number], total))
+
+
+def fates(db: Database) -> dict[bytes, tuple[int, int]]:
+    """State and record of everything that is on its way out, by name."""
+    return {name: (state, record) for name, state, record in db.rows("SELECT * FROM fate")}
+
+
+def record_time(db: Database, number: int) -> int:
+    """When a record was written, by its host's clock, in nanoseconds since 1970."""
+    row = db.row("SELECT head FROM log WHERE number = ?", (number,))
+    return int(_head_decoder.decode(row[0]).time) if row else 0
+
+
+def _is_after(db: Database, record: int, since_ns: int | None) -> bool:
+    return since_ns is not None and record_time(db, record) >= since_ns
+
+
+def _needed_nodes(db: Database, commits: dict[int, list[int]]) -> NumberSet:
+    """The nodes whose entry holds at one of the wanted commits of its tree."""
+    anchors: dict[int, int] = dict(db.rows("SELECT number, anchor FROM snapshot"))
+    needed = NumberSet(_bound(db, "node"))
+    for first, last, node in db.stream("SELECT first, last, node FROM entry"):
+        wanted = commits.get(anchors[first], ())
+        at = bisect_left(wanted, first)
+        if at < len(wanted) and wanted[at] < last:
+            needed.add(node)
+    return needed
+
+
+def _blocks_of(db: Database, nodes: NumberSet) -> NumberSet:
+    blocks = NumberSet(_bound(db, "block"))
+    lists = NumberSet(_bound(db, "list"))
+    todo: list[int] = []
+    for number, data in db.stream(
+        "SELECT number, data FROM node WHERE data IS NOT NULL AND mode & ? = ?", (_TYPE, _REGULAR)
+    ):
+        if number in nodes:
+            _take(data, blocks, lists, todo)
+            _take_lists(db, blocks, lists, todo)
+    return blocks
+
+
+def _take_lists(db: Database, blocks: NumberSet, lists: NumberSet, todo: list[int]) -> None:
+    while todo:
+        row = db.row("SELECT items FROM list WHERE number = ?", (todo.pop(),))
+        if row:
+            _take(row[0], blocks, lists, todo)
+
+
+def _take(data: bytes, blocks: NumberSet, lists: NumberSet, todo: list[int]) -> None:
+    for code in _content_decoder.decode(data)[::2]:
+        if code >= 0:
+            blocks.add(code)
+        elif code != _HOLE and lists.add(-2 - code):
+            todo.append(-2 - code)
+
+
+def _bound(db: Database, table: str) -> int:
+    row = db.row(f"SELECT coalesce(max(number), 0) + 1 FROM {table}")
+    assert row is not None
+    return int(row[0])

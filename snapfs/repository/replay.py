@@ -1,0 +1,37 @@
+"""A replay: the log applied to an empty database, for those who must not trust the live one."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from snapfs.metadata.replica import Replica
+from snapfs.repository.log import Log
+from snapfs.repository.pieces import Parts
+from snapfs.repository.repository import Repository
+
+
+@asynccontextmanager
+async def replayed(repository: Repository) -> AsyncIterator[Replica]:
+    """A replica that was filled from the store alone, all streams applied; gone with the block.
+
+    Raises what catching up raises: LogCutError, NewerFormatError, DamagedError, StoreError.
+    """
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=repository.state.directory) as folder:
+        replica = await trio.to_thread.run_sync(Replica.open, Path(folder) / "replica.db")
+        with replica.db:
+            await catch_up_apart(repository, replica)
+            yield replica
+
+
+async def catch_up_apart(repository: Repository, replica: Replica) -> None:
+    """Bring a replica other than the repository's own up to the log's head, all streams."""
+    world = repository.world
+    log = Log(
+        repository.store, repository.keys, replica, now=world.now_ns, random_bytes=world.random
+    )
+    parts = Parts(repository.store, repository.keys, replica, random_bytes=world.random)
+    await log.catch_up()
+    await parts.catch_up(replica.streams())
