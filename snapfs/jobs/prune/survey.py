@@ -64,7 +64,9 @@ async def check_view(repository: Repository, replica: Replica) -> None:
 def survey(replica: Replica, options: PruneOptions, now_ns: int) -> Survey:
     """Look at everything. Reads whole tables: to be run in a thread."""
     db = replica.db
-    commits = need.wanted_commits(db, forgotten_since_ns=now_ns - options.forgotten_for_ns)
+    # Nothing waits where 0 is said, whatever the clocks of those hosts say.
+    since = now_ns - options.forgotten_for_ns if options.forgotten_for_ns else None
+    commits = need.wanted_commits(db, forgotten_since_ns=since)
     needed = need.needed_blocks(db, commits)
     need.add_progress(db, needed)
     note_names(replica)
@@ -78,15 +80,22 @@ def survey(replica: Replica, options: PruneOptions, now_ns: int) -> Survey:
             found.packs.append(PackState(use.number, use.name, use.size, used))
         elif state == CONDEMNED:
             known.add(use.name)
-            old = need.record_time(db, record) <= now_ns - options.condemned_for_ns
+            old = _is_old(replica, record, options, now_ns)
             _sort(found, use.name, use.size, needed=use.live > 0, old=old)
     for name, (state, record) in fates.items():
         if state == DELETING:
             found.unfinished.append(name)
         elif state == CONDEMNED and name not in known:
-            old = need.record_time(db, record) <= now_ns - options.condemned_for_ns
+            old = _is_old(replica, record, options, now_ns)
             _sort_part(found, name, named=is_named(replica, name), old=old)
     return found
+
+
+def _is_old(replica: Replica, record: int, options: PruneOptions, now_ns: int) -> bool:
+    """Whether what this record condemned has waited long enough; clocks count for no more."""
+    if options.condemned_for_ns == 0:
+        return True
+    return need.record_time(replica.db, record) <= now_ns - options.condemned_for_ns
 
 
 def _sort(found: Survey, name: bytes, size: int, *, needed: bool, old: bool) -> None:
