@@ -1,0 +1,76 @@
+"""A content as groups of blocks, each small enough to be held, with their places in the file."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from snapfs.model.content import Content, Extent, Layout, Listed, Stored
+
+LIMIT = 4 * 1024 * 1024
+"plain bytes of a group, unless one block is larger"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of bytes of a file."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Blocks in order, and where in the file each begins."""
+
+    blocks: tuple[Stored, ...]
+    offsets: tuple[int, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """The blocks one behind the other, without what lies between them."""
+        return Layout(self.blocks)
+
+    @property
+    def length(self) -> int:
+        """Bytes of all blocks."""
+        return sum(block.length for block in self.blocks)
+
+    def spans(self) -> Iterator[Span]:
+        """The runs of bytes in the file that the blocks fill, neighbours as one."""
+        begin = end = self.offsets[0] if self.offsets else 0
+        for block, offset in zip(self.blocks, self.offsets, strict=True):
+            if offset != end:
+                yield Span(begin, end - begin)
+                begin = offset
+            end = offset + block.length
+        if end > begin:
+            yield Span(begin, end - begin)
+
+
+def data_length(content: Content) -> int:
+    """Bytes of a content that are stored; all of a list counts."""
+    return sum(extent.length for extent in content if isinstance(extent, Stored | Listed))
+
+
+def is_small(content: Content) -> bool:
+    """Whether a content is one group at most, and can be seen to be so without the database."""
+    return data_length(content) <= LIMIT and not any(
+        isinstance(extent, Listed) for extent in content
+    )
+
+
+def groups(extents: Iterable[Extent], limit: int = LIMIT) -> Iterator[Group]:
+    """The blocks among `extents` (which hold no lists) in groups of at most `limit` bytes."""
+    blocks: list[Stored] = []
+    offsets: list[int] = []
+    offset = size = 0
+    for extent in extents:
+        if isinstance(extent, Stored):
+            if blocks and size + extent.length > limit:
+                yield Group(tuple(blocks), tuple(offsets))
+                blocks, offsets, size = [], [], 0
+            blocks.append(extent)
+            offsets.append(offset)
+            size += extent.length
+        offset += extent.length
+    if blocks:
+        yield Group(tuple(blocks), tuple(offsets))

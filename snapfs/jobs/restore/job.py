@@ -1,0 +1,144 @@
+"""Restoring without a mount: the tree of a snapshot becomes files below a directory."""
+
+import contextlib
+import ctypes
+import os
+import resource
+from collections.abc import Iterator
+from functools import partial
+
+import trio
+
+from snapfs.errors import LocalError, PathNotFoundError
+from snapfs.jobs.progress import Progress
+from snapfs.jobs.restore import owners
+from snapfs.jobs.restore.directory import Directories
+from snapfs.jobs.restore.entries import Maker
+from snapfs.jobs.restore.links import open_links
+from snapfs.jobs.restore.options import RestoreOptions
+from snapfs.jobs.restore.report import RestoreReport, Tally
+from snapfs.jobs.restore.walk import Batch, Walk
+from snapfs.jobs.restore.work import Work
+from snapfs.metadata.database import Database
+from snapfs.metadata.snapshots import Snapshots
+from snapfs.metadata.tree import Entry, Tree
+from snapfs.model.snapshot import Snapshot
+from snapfs.repository.parallel import together
+from snapfs.repository.reader import ContentReader
+from snapfs.repository.repository import Repository
+from snapfs.sources.owners import Owners
+
+_AT_ONCE = 4
+"batches; each has up to three groups of 4 MiB on their way, which fits the reader's cache of 64"
+
+
+async def restore(
+    repository: Repository,
+    reader: ContentReader,
+    snapshot: Snapshot,
+    options: RestoreOptions,
+    progress: Progress,
+) -> RestoreReport:
+    """Make what lies at a path of a snapshot again, below a directory.
+
+    A directory's content and attributes become those of the target; anything else is put into the
+    target under its own name. Nothing outside of the target is ever changed. What could not be
+    made as it was is a finding, and a file whose content is damaged is not made at all. When this
+    returns everything is on disk.
+
+    Raises PathNotFoundError, LocalError (the target cannot be used, or is full), StoreError,
+    ViewDamagedError. What was restored until then stays.
+    """
+    await repository.catch_up([snapshot.source.number])
+    top = repository.tree.resolve(snapshot.anchor, snapshot.number, options.path)
+    if top is None:
+        raise PathNotFoundError(
+            f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(options.path)}",
+            hint="paths are absolute, as they were at the source",
+        )
+    if options.path.strip(b"/") == b"":
+        _announce(snapshot, progress)
+    tally = Tally(progress)
+    progress.doing = "restoring"
+    _allow_descriptors()
+    directories = Directories(options, tally)
+    try:
+        await _restore(repository, reader, snapshot, options, top, directories, tally)
+    finally:
+        directories.close()
+    return tally.report()
+
+
+async def _restore(
+    repository: Repository, reader: ContentReader, snapshot: Snapshot, options: RestoreOptions,
+    top: Entry, directories: Directories, tally: Tally,
+) -> None:  # fmt: skip
+    with (
+        Database.open_readonly(repository.state.replica) as db,
+        open_links() as links,
+    ):
+        known = owners.OwnerMap()
+        if options.owners_by_name:
+            known = owners.by_name(Snapshots(db), snapshot.source.number, Owners())
+        walk = Walk(Tree(db), snapshot.number, directories, known, options, tally)
+        wanted = walk.wanted(top.node) if top.child is not None else None
+        target = await trio.to_thread.run_sync(directories.open_target, wanted)
+        # Its own descriptor: the target is closed as soon as all below it is done.
+        root = os.dup(target.descriptor) if target.descriptor >= 0 else -1
+        try:
+            maker = Maker(
+                root,
+                repository.world.random(6).hex().encode(),
+                tally,
+                sparse=options.sparse,
+                block_id_key=repository.keys.block_id,
+            )
+            work = Work(repository, reader, maker, directories, links, options, tally)
+            await _run(work, walk.batches(top, target))
+            if not options.dry_run:
+                await trio.to_thread.run_sync(_sync, root, options.target)
+        finally:
+            if root >= 0:
+                os.close(root)
+
+
+async def _run(work: Work, batches: Iterator[Batch]) -> None:
+    free = trio.Semaphore(_AT_ONCE)
+
+    async def run(batch: Batch) -> None:
+        await work.do(batch)
+        free.release()
+
+    async with together() as tasks:
+        while True:
+            await free.acquire()
+            batch = await trio.to_thread.run_sync(next, batches, None)
+            if batch is None:
+                return
+            work.expect(batch)
+            tasks.start(partial(run, batch))
+
+
+def _announce(snapshot: Snapshot, progress: Progress) -> None:
+    counts = snapshot.counts
+    progress.total_files = counts.new + counts.changed + counts.unchanged
+    progress.total_bytes = counts.bytes_total
+
+
+def _allow_descriptors() -> None:
+    """As many open files as this process may have: a directory is open while one is below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _sync(descriptor: int, target: bytes) -> None:
+    """Wait until the target's file system has all on disk: one call instead of one per file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(descriptor) != 0:
+        raise LocalError(
+            f"{os.fsdecode(target)}: not all could be written to the disk: "
+            f"{os.strerror(ctypes.get_errno())}",
+            hint="look at the disk, then restore again with '--overwrite if-changed --verify'",
+        )
