@@ -1,0 +1,1 @@
+"""Measuring snapfs beside its peers: `make bench`, or `python -m bench --help`."""

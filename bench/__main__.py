@@ -1,0 +1,91 @@
+"""`python -m bench`: each work by each tool in turn, several times, and a table of what it took."""
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+from bench import datasets, report
+from bench.datasets import Scale
+from bench.measure import FailedError, say
+from bench.tools import Borg, Place, Restic, Snapfs, Tool
+from bench.works import WORKS, Bench, Figure, Work
+from tests.servers import S3Server, seaweedfs
+
+
+def main() -> None:
+    given = _arguments()
+    with ExitStack() as stack:
+        folder = given.folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="snapfs-bench-"))
+        )
+        chosen = [work for work in WORKS if given.only.lower() in work.name.lower()]
+        server = None
+        if any("S3" in work.name for work in chosen):
+            s3_folder = folder / "s3"
+            shutil.rmtree(s3_folder, ignore_errors=True)
+            s3_folder.mkdir(parents=True)
+            server = stack.enter_context(seaweedfs(s3_folder))
+        bench = Bench(folder, Scale(given.scale), _buckets(server) if server else None)
+        for name in sorted({data for work in chosen for data in work.data}):
+            say(f"making {name}")
+            bench.data(name)
+        datasets.settle(folder / "data")
+        lines = [_line(bench, work, given.runs) for work in chosen]
+        text = "\n".join((*_heading(given), report.HEADING, *lines))
+    print(text)
+    if given.output:
+        given.output.write_text(text + "\n")
+
+
+def _line(bench: Bench, work: Work, runs: int) -> str:
+    figures: dict[str, list[Figure]] = defaultdict(list)
+    for turn in range(min(runs, work.runs or runs)):
+        for kind in work.tools:
+            figure = _measure(bench, work, kind)
+            if figure is not None:
+                figures[kind.name].append(figure)
+                say(f"{work.name} · {kind.name} · {turn + 1}: {figure.value:.2f} {work.unit}")
+    return report.line(work, figures)
+
+
+def _measure(bench: Bench, work: Work, kind: type[Tool]) -> Figure | None:
+    try:
+        return work.measure(bench, kind)
+    except (FailedError, RuntimeError, OSError) as error:
+        say(f"{work.name} · {kind.name}: {error}")
+        return None
+
+
+def _buckets(server: S3Server):  # type: ignore[no-untyped-def]
+    numbers = count(1)
+    return lambda: Place(Path(), f"{server.bucket}/bench-{next(numbers)}", server.environment)
+
+
+def _heading(given: argparse.Namespace) -> list[str]:
+    versions = ", ".join(kind.version() for kind in (Snapfs, Restic, Borg))
+    cores = len(os.sched_getaffinity(0))
+    return [
+        f"{versions}; {platform.system()} {platform.release().split('-')[0]}, {cores} cores; "
+        f"scale {given.scale:g}, up to {given.runs} runs.",
+        "",
+    ]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="of each work by each tool")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the data's full size")
+    parser.add_argument("--only", default="", help="works whose names have this in them")
+    parser.add_argument("--folder", type=Path, help="keep data and repositories here")
+    parser.add_argument("--output", type=Path, help="write the table here too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""From measurements to a table: medians, spreads, and the ratio to the better peer."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from bench.works import Figure, Work
+
+OURS = "snapfs"
+
+
+def line(work: Work, figures: Mapping[str, Sequence[Figure]]) -> str:
+    """One row of the table in Markdown."""
+    cells = [_cell(figures.get(name, ()), work.unit) for name in (OURS, "restic", "borg")]
+    ratio = better_peer_ratio(figures)
+    shown = f"**{ratio:.2f}×**" if ratio else "–"
+    wanted = " / ".join(f"{target}×" if target else "–" for target in work.targets)
+    met = ""
+    if ratio and work.targets[0]:
+        met = "yes" if ratio >= float(work.targets[0]) else "no"
+    return f"| {work.name} | {' | '.join(cells)} | {shown} | {wanted} | {met} | {_peak(figures)} |"
+
+
+HEADING = (
+    "| work | snapfs | restic | borg | better peer ÷ snapfs | at least / aim | met | peak MiB |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def better_peer_ratio(figures: Mapping[str, Sequence[Figure]]) -> float | None:
+    """The better peer's median as a multiple of ours: above 1 we are ahead."""
+    peers = [_median(figures[name]) for name in ("restic", "borg") if figures.get(name)]
+    if not peers or not figures.get(OURS):
+        return None
+    return min(peers) / _median(figures[OURS])
+
+
+def _median(figures: Sequence[Figure]) -> float:
+    return median(figure.value for figure in figures)
+
+
+def _cell(figures: Sequence[Figure], unit: str) -> str:
+    if not figures:
+        return "–"
+    values = sorted(figure.value for figure in figures)
+    middle = f"{_median(figures):.2f} {unit}"
+    return middle if len(values) == 1 else f"{middle} ({values[0]:.2f}–{values[-1]:.2f})"
+
+
+def _peak(figures: Mapping[str, Sequence[Figure]]) -> str:
+    peaks = [
+        f"{max(figure.peak for figure in figures[name] if figure.peak):.0f}"
+        for name in (OURS, "restic", "borg")
+        if figures.get(name) and figures[name][0].peak
+    ]
+    return " / ".join(peaks)

@@ -1,0 +1,255 @@
+"""The tools that are compared, each behind the same few verbs."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.measure import Taken, run, tree_size
+
+SECRET = "correct horse battery staple"
+_READY_WITHIN = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tool keeps its repository and what it has beside it."""
+
+    folder: Path
+    "this tool's own, for a repository, a cache and mounts"
+    bucket: str | None = None
+    "s3 bucket/prefix in place of a directory"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    "for the bucket"
+
+
+class Tool:
+    """One tool and one repository of it."""
+
+    name = ""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.repository = place.folder / "repository"
+        self.mountpoint = place.folder / "mount"
+
+    @classmethod
+    def version(cls) -> str:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    def init(self) -> None:
+        raise NotImplementedError
+
+    def backup_command(self, source: Path) -> list[str]:
+        raise NotImplementedError
+
+    def restore_command(self, source: Path, target: Path) -> list[str]:
+        raise NotImplementedError
+
+    def check_command(self) -> list[str]:
+        raise NotImplementedError
+
+    def mount_command(self) -> list[str]:
+        raise NotImplementedError
+
+    def mounted_tree(self, source: Path) -> Path:
+        """Where the newest snapshot's copy of `source` is in the mount."""
+        raise NotImplementedError
+
+    def restored_tree(self, source: Path, target: Path) -> Path:
+        return target / str(source).lstrip("/")
+
+    def drop_cache(self) -> None:
+        """Forget what was fetched before."""
+
+    def backup(self, source: Path) -> Taken:
+        return self.run(self.backup_command(source))
+
+    def restore(self, source: Path, target: Path) -> Taken:
+        target.mkdir(parents=True)
+        return self.run(self.restore_command(source, target))
+
+    def run(self, command: Sequence[str]) -> Taken:
+        return run(command, {**self.environment(), **self.place.environment})
+
+    def size(self) -> int:
+        """Bytes of the repository; of a directory only."""
+        return tree_size(self.repository)
+
+    @contextmanager
+    def mounted(self, source: Path) -> Iterator[Path]:
+        """The newest snapshot's copy of `source`, mounted."""
+        self.mountpoint.mkdir(exist_ok=True)
+        process = subprocess.Popen(
+            self.mount_command(),
+            env={**os.environ, **self.environment(), **self.place.environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            tree = self._wait_for(source, process)
+            yield tree
+        finally:
+            subprocess.run(["fusermount3", "-u", "-z", str(self.mountpoint)], check=False)
+            process.wait(timeout=30)
+
+    def _wait_for(self, source: Path, process: "subprocess.Popen[bytes]") -> Path:
+        end = time.monotonic() + _READY_WITHIN
+        while time.monotonic() < end:
+            try:
+                tree = self.mounted_tree(source)
+                tree.lstat()
+            except (OSError, IndexError):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{self.name}: mount ended early") from None
+                time.sleep(0.01)
+            else:
+                return tree
+        raise RuntimeError(f"{self.name}: mount did not come up")
+
+
+class Snapfs(Tool):
+    """This program."""
+
+    name = "snapfs"
+
+    @classmethod
+    def version(cls) -> str:
+        return _first_line([_snapfs(), "--version"])
+
+    def environment(self) -> dict[str, str]:
+        folder = self.place.folder
+        where = f"s3://{self.place.bucket}" if self.place.bucket else str(self.repository)
+        return {
+            "SNAPFS_REPOSITORY": where,
+            "SNAPFS_PASSPHRASE": SECRET,
+            "SNAPFS_STATE_DIR": str(folder / "state"),
+            "SNAPFS_CACHE_DIR": str(folder / "cache"),
+        }
+
+    def init(self) -> None:
+        self.run([_snapfs(), "init"])
+
+    def backup_command(self, source: Path) -> list[str]:
+        return [_snapfs(), "ingest", "--name", "bench", "--host", "bench", str(source)]
+
+    def restore_command(self, source: Path, target: Path) -> list[str]:
+        return [_snapfs(), "restore", f"latest:{source}", "--target", str(target)]
+
+    def restored_tree(self, source: Path, target: Path) -> Path:
+        return target
+
+    def check_command(self) -> list[str]:
+        return [_snapfs(), "check"]
+
+    def mount_command(self) -> list[str]:
+        return [_snapfs(), "mount", "--foreground", str(self.mountpoint)]
+
+    def mounted_tree(self, source: Path) -> Path:
+        latest = self.mountpoint / "bench" / "bench" / "latest"
+        return latest.resolve(strict=True) / str(source).lstrip("/")
+
+    def drop_cache(self) -> None:
+        shutil.rmtree(self.place.folder / "cache", ignore_errors=True)
+
+
+class Restic(Tool):
+    """restic, as Debian has it."""
+
+    name = "restic"
+
+    @classmethod
+    def version(cls) -> str:
+        return " ".join(_first_line(["restic", "version"]).split()[:2])
+
+    def environment(self) -> dict[str, str]:
+        folder = self.place.folder
+        where = str(self.repository)
+        if self.place.bucket:
+            where = f"s3:{self.place.environment['AWS_ENDPOINT_URL']}/{self.place.bucket}"
+        return {
+            "RESTIC_REPOSITORY": where,
+            "RESTIC_PASSWORD": SECRET,
+            "RESTIC_CACHE_DIR": str(folder / "cache"),
+        }
+
+    def init(self) -> None:
+        self.run(["restic", "init", "--repository-version", "2"])
+
+    def backup_command(self, source: Path) -> list[str]:
+        return ["restic", "backup", "--quiet", "--host", "bench", str(source)]
+
+    def restore_command(self, source: Path, target: Path) -> list[str]:
+        return ["restic", "restore", "latest", "--target", str(target)]
+
+    def check_command(self) -> list[str]:
+        return ["restic", "check"]
+
+    def mount_command(self) -> list[str]:
+        return ["restic", "mount", str(self.mountpoint)]
+
+    def mounted_tree(self, source: Path) -> Path:
+        snapshots = sorted((self.mountpoint / "snapshots").iterdir())
+        newest = [path for path in snapshots if path.name != "latest"][-1]
+        return newest / str(source).lstrip("/")
+
+    def drop_cache(self) -> None:
+        # Packs of data are not cached by restic; its cache of metadata is part of how it works.
+        return
+
+
+class Borg(Tool):
+    """borg, as Debian has it."""
+
+    name = "borg"
+
+    @classmethod
+    def version(cls) -> str:
+        return _first_line(["borg", "--version"])
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "BORG_REPO": str(self.repository),
+            "BORG_PASSPHRASE": SECRET,
+            "BORG_BASE_DIR": str(self.place.folder / "base"),
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        }
+
+    def init(self) -> None:
+        (self.place.folder / "base").mkdir()
+        self.run(["borg", "init", "--encryption", "repokey-blake2"])
+
+    def backup_command(self, source: Path) -> list[str]:
+        name = f"::bench-{time.time_ns()}"
+        return ["borg", "create", "--compression", "zstd,3", name, str(source)]
+
+    def restore_command(self, source: Path, target: Path) -> list[str]:
+        script = 'cd "$1" && exec borg extract "::$(borg list --last 1 --short)"'
+        return ["sh", "-c", script, "sh", str(target)]
+
+    def check_command(self) -> list[str]:
+        return ["borg", "check"]
+
+    def mount_command(self) -> list[str]:
+        return ["borg", "mount", "--foreground", "::", str(self.mountpoint)]
+
+    def mounted_tree(self, source: Path) -> Path:
+        newest = sorted(self.mountpoint.iterdir())[-1]
+        return newest / str(source).lstrip("/")
+
+
+def _snapfs() -> str:
+    return str(Path(sys.executable).parent / "snapfs")
+
+
+def _first_line(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[0]

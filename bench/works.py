@@ -1,0 +1,293 @@
+"""The works: what is done by each tool in turn, and what of it is measured."""
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import datasets
+from bench.datasets import Scale
+from bench.measure import Taken, forget
+from bench.tools import Borg, Place, Restic, Snapfs, Tool
+
+MEMORY = Path("/dev/shm/snapfs-bench")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all works have in common."""
+
+    folder: Path
+    scale: Scale
+    s3: Callable[[], Place] | None
+    "makes a place in an S3 server, each time another"
+
+    def data(self, name: str) -> Path:
+        return datasets.make(name, self.folder / "data", self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement. What it is in is said by the work."""
+
+    value: float
+    peak: float | None = None
+    "MiB"
+
+
+Measure = Callable[[Bench, type[Tool]], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One line of the table."""
+
+    name: str
+    measure: Measure
+    unit: str = "s"
+    tools: tuple[type[Tool], ...] = (Snapfs, Restic, Borg)
+    targets: tuple[str, str] = ("", "")
+    "at least, aim; as a ratio to the better peer"
+    runs: int | None = None
+    "runs of each tool, where one is enough or few can be afforded"
+
+    @property
+    def data(self) -> list[str]:
+        """The data sets that its name speaks of."""
+        named = [name for name in datasets.NAMES if name in self.name]
+        return named or ["big" if "big" in self.name or "random" in self.name else "many"]
+
+
+# --- repositories
+
+
+@contextmanager
+def fresh(bench: Bench, kind: type[Tool], *, s3: bool = False) -> Iterator[Tool]:
+    """A new, empty repository of this tool, gone with the block."""
+    folder = bench.folder / "work" / kind.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    bucket = bench.s3() if s3 and bench.s3 else None
+    place = Place(folder, bucket.bucket, bucket.environment) if bucket else Place(folder)
+    tool = kind(place)
+    tool.init()
+    try:
+        yield tool
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_kept: dict[tuple[str, str, bool], Tool] = {}
+
+
+def filled(bench: Bench, kind: type[Tool], name: str, *, s3: bool = False) -> Tool:
+    """A repository that holds one data set; made once and used by all works that only read."""
+    key = (kind.name, name, s3)
+    if key not in _kept:
+        folder = bench.folder / "kept" / f"{kind.name}-{name}{'-s3' if s3 else ''}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        bucket = bench.s3() if s3 and bench.s3 else None
+        place = Place(folder, bucket.bucket, bucket.environment) if bucket else Place(folder)
+        tool = kind(place)
+        tool.init()
+        tool.backup(bench.data(name))
+        _kept[key] = tool
+    return _kept[key]
+
+
+# --- ways in
+
+
+def first_ingest(name: str, *, s3: bool = False) -> Measure:
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        source = bench.data(name)
+        with fresh(bench, kind, s3=s3) as tool:
+            forget(source)
+            return _time(tool.backup(source))
+
+    return measure
+
+
+def unchanged(name: str) -> Measure:
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        return _time(filled(bench, kind, name).backup(bench.data(name)))
+
+    return measure
+
+
+def repository_size(name: str) -> Measure:
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        return Figure(filled(bench, kind, name).size() / 1e6)
+
+    return measure
+
+
+def added_by_change(name: str, change: Callable[[Path, Scale], None]) -> Measure:
+    """Bytes that a second ingest adds, in MB."""
+
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        source = bench.folder / "work" / f"changing-{name}"
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.copytree(bench.data(name), source)
+        with fresh(bench, kind) as tool:
+            tool.backup(source)
+            before = tool.size()
+            change(source, bench.scale)
+            tool.backup(source)
+            return Figure((tool.size() - before) / 1e6)
+
+    return measure
+
+
+# --- ways out
+
+
+def find_mounted(bench: Bench, kind: type[Tool]) -> Figure:
+    tool, source = filled(bench, kind, "many"), bench.data("many")
+    with tool.mounted(source) as tree:
+        began = time.monotonic()
+        count = sum(1 for _ in _walk(tree))
+        taken = time.monotonic() - began
+    assert count >= bench.scale.count(100_000), count
+    return Figure(taken)
+
+
+def copy_small(*, s3: bool = False) -> Measure:
+    """cp -r of 5,000 small files, nothing cached."""
+
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        tool, source = filled(bench, kind, "many", s3=s3), bench.data("many")
+        tool.drop_cache()
+        forget(tool.place.folder)
+        with tool.mounted(source) as tree, _scratch() as target:
+            files = sorted(str(path) for path in _walk(source))[:5000]
+            began = time.monotonic()
+            for file in files:
+                inner = os.path.relpath(file, source)
+                copied = target / inner
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(tree / inner, copied)
+            return Figure(time.monotonic() - began)
+
+    return measure
+
+
+def read_big(*, s3: bool = False) -> Measure:
+    """One large file from its beginning to its end, nothing cached."""
+
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        tool, source = filled(bench, kind, "big", s3=s3), bench.data("big")
+        tool.drop_cache()
+        forget(tool.place.folder)
+        with tool.mounted(source) as tree:
+            began = time.monotonic()
+            with open(tree / "file-0", "rb", buffering=0) as file:
+                while file.read(1024 * 1024):
+                    pass
+            return Figure(time.monotonic() - began)
+
+    return measure
+
+
+def read_at_random(bench: Bench, kind: type[Tool]) -> Figure:
+    """200 reads of 64 KiB at random places, nothing cached."""
+    tool, source = filled(bench, kind, "big"), bench.data("big")
+    tool.drop_cache()
+    forget(tool.place.folder)
+    chance = random.Random(4)
+    with tool.mounted(source) as tree:
+        began = time.monotonic()
+        with open(tree / "file-1", "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            for _ in range(200):
+                file.seek(chance.randrange(max(1, size - 65536)))
+                assert file.read(65536)
+        return Figure(time.monotonic() - began)
+
+
+def restore(name: str) -> Measure:
+    """To a memory file system."""
+
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        tool, source = filled(bench, kind, name), bench.data(name)
+        forget(tool.place.folder)
+        with _scratch() as target:
+            return _time(tool.restore(source, target / "restored"))
+
+    return measure
+
+
+def mount_to_first_ls(bench: Bench, kind: type[Tool]) -> Figure:
+    """From the start of mount until the source's directory can be listed."""
+    tool, source = filled(bench, kind, "million"), bench.data("million")
+    forget(tool.place.folder)
+    began = time.monotonic()
+    with tool.mounted(source) as tree:
+        assert next(tree.iterdir())
+        return Figure(time.monotonic() - began)
+
+
+def check(name: str) -> Measure:
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        tool = filled(bench, kind, name)
+        return _time(tool.run(tool.check_command()))
+
+    return measure
+
+
+def _time(taken: Taken) -> Figure:
+    return Figure(taken.wall, taken.peak)
+
+
+def _walk(tree: Path) -> Iterator[str]:
+    for folder, _, files in os.walk(tree):
+        for name in files:
+            path = f"{folder}/{name}"
+            os.lstat(path)
+            yield path
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    shutil.rmtree(MEMORY, ignore_errors=True)
+    MEMORY.mkdir()
+    try:
+        yield MEMORY
+    finally:
+        shutil.rmtree(MEMORY, ignore_errors=True)
+
+
+S3_PEERS = (Snapfs, Restic)
+
+WORKS = (
+    Work("first ingest of many, directory", first_ingest("many"), targets=("2.0", "3")),
+    Work("first ingest of many, S3", first_ingest("many", s3=True), tools=S3_PEERS,
+         targets=("1.8", "3")),
+    Work("first ingest of big", first_ingest("big"), targets=("1.5", "2.5")),
+    Work("first ingest of image", first_ingest("image"), targets=("1.5", "2.5")),
+    Work("nothing changed, many", unchanged("many"), targets=("3", "5")),
+    Work("nothing changed, million", unchanged("million"), targets=("3", "5"), runs=2),
+    Work("second ingest of dump: MB added", added_by_change("dump", datasets.change_dump),
+         unit="MB", targets=("1.0", "2"), runs=1),
+    Work("second ingest of image: MB added", added_by_change("image", datasets.change_image),
+         unit="MB", runs=1),
+    Work("size of the repository of many", repository_size("many"), unit="MB",
+         targets=("1.09", "1.18"), runs=1),
+    Work("find over the mount, many", find_mounted, targets=("3", "6")),
+    Work("cp -r of 5,000 small files, directory", copy_small(), targets=("2", "5")),
+    Work("cp -r of 5,000 small files, S3", copy_small(s3=True), tools=S3_PEERS,
+         targets=("4", "5"), runs=2),
+    Work("one big file through the mount, directory", read_big(), targets=("3", "5")),
+    Work("one big file through the mount, S3", read_big(s3=True), tools=S3_PEERS,
+         targets=("2", "5"), runs=2),
+    Work("64 KiB reads at random places", read_at_random, targets=("2", "5")),
+    Work("restore of many", restore("many"), targets=("1.3", "2")),
+    Work("restore of big", restore("big"), targets=("1.3", "2")),
+    Work("mount to the first ls, million", mount_to_first_ls, targets=("10", ""), runs=2),
+    Work("check of many", check("many")),
+)  # fmt: skip
