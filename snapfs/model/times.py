@@ -52,8 +52,9 @@ def _local(match: re.Match[str], zone: tzinfo | None) -> datetime:
     year, month, day, hour, minute, second = (
         int(match[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")
     )
-    moment = datetime(year, month, day, hour, minute, second, tzinfo=_zone(match["zone"]) or zone)
-    return moment if moment.tzinfo else moment.astimezone()
+    # Without any zone it stays naive: only then is its end reckoned by the system's own rules,
+    # on days too on which the clocks change.
+    return datetime(year, month, day, hour, minute, second, tzinfo=_zone(match["zone"]) or zone)
 
 
 def _zone(text: str | None) -> timezone | None:
