@@ -90,7 +90,7 @@ class EntryPart(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MoveRow(msgspec.Struct, frozen=True, array_like=True):
-    """Blocks of an old pack that this record's packs now hold."""
+    """Blocks that this record's packs now hold. A suspect block that moved is sound again."""
 
     pack: wire.Name
     "name of the old pack"
@@ -102,11 +102,25 @@ class MoveRow(msgspec.Struct, frozen=True, array_like=True):
     "where each is now: its position among this record's blocks"
 
 
+class SuspectRow(msgspec.Struct, frozen=True, array_like=True):
+    """Blocks that were found damaged: no delta may rely on them until they are stored again."""
+
+    pack: wire.Name
+    segment: wire.Small
+    "index of a segment in it"
+    blocks: tuple[wire.Small, ...]
+    "places of blocks in that segment"
+
+
 class BlockPart(msgspec.Struct, frozen=True, array_like=True):
-    """New packs with their blocks, and blocks that moved."""
+    """New packs with their blocks, blocks that moved, and blocks that are not to be trusted.
+
+    A block is named by the pack and segment that it was first stored in, wherever it lies now.
+    """
 
     packs: tuple[PackRow, ...]
     moves: tuple[MoveRow, ...]
+    suspects: tuple[SuspectRow, ...] = ()
 
 
 class PartRef(msgspec.Struct, frozen=True, array_like=True):

@@ -150,7 +150,16 @@ class Gone(msgspec.Struct, frozen=True, tag="gone", forbid_unknown_fields=True):
     parts: tuple[wire.Name, ...] = ()
 
 
-Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone
+class Mend(msgspec.Struct, frozen=True, tag="mend", forbid_unknown_fields=True):
+    """What a repair found: damaged blocks, and sound copies of some, which take their place."""
+
+    new: New
+    blocks: tuple[PartRef, ...]
+    packs: tuple[wire.Name, ...]
+    "added"
+
+
+Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone | Mend
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,11 +210,11 @@ def part_refs(body: Body) -> tuple[tuple[PartRef, ...], tuple[PartRef, ...]]:
     """The block parts and the entry parts that a body names."""
     if isinstance(body, Ingest):
         return body.blocks, body.entries
-    if isinstance(body, Condemn):
+    if isinstance(body, Condemn | Mend):
         return body.blocks, ()
     return (), ()
 
 
 def new_ids(body: Body) -> New:
     """How many ids a body takes."""
-    return body.new if isinstance(body, Ingest | Condemn) else New()
+    return body.new if isinstance(body, Ingest | Condemn | Mend) else New()

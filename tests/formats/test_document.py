@@ -161,12 +161,13 @@ def part_name(name: bytes) -> str:
 @pytest.mark.parametrize("prefix", ["", "raw_"])
 def test_a_block_part_gives_its_rows(prefix: str) -> None:
     name = part_name(samples.BLOCK_PART_NAME)
-    packs, moves = open_object(golden(f"{prefix}blocks.bin"), 3, name, ring()[0]).only(2)
+    packs, moves, suspects = open_object(golden(f"{prefix}blocks.bin"), 3, name, ring()[0]).only(2)
     first, second = packs
     assert first[:2] == [samples.PACK, 5000]
     assert first[3][0] == [200, samples.key("block 0") + samples.key("block 1"), [1200, 1]]
     assert second[3] == []
     assert moves == [[samples.name("old pack"), 3, [0, 2], [1, 4]]]
+    assert suspects == [[samples.name("old pack"), 4, [1]]]
 
 
 def lengths_of(items: list[Any], whole: int) -> list[tuple[object, int]]:
@@ -280,6 +281,12 @@ def test_an_ingest_gives_its_fields(prefix: str) -> None:
         "blocks": [part],
         "packs": [samples.PACK],
         "parts": [samples.name("left-over part")],
+    }
+    assert record("mend", prefix)["body"] == {
+        "type": "mend",
+        "new": [1, 2, 5, 7, 2, 3],
+        "blocks": [part],
+        "packs": [samples.PACK],
     }
 
 

@@ -50,7 +50,8 @@ def move_rows(draw: st.DrawFn) -> parts.MoveRow:
     return parts.MoveRow(draw(names), draw(small), blocks, positions)
 
 
-block_parts = st.builds(parts.BlockPart, few(pack_rows()), few(move_rows()))
+suspect_rows = st.builds(parts.SuspectRow, names, small, few(small))
+block_parts = st.builds(parts.BlockPart, few(pack_rows()), few(move_rows()), few(suspect_rows))
 
 # --- entry parts
 
@@ -152,6 +153,7 @@ bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(records.Condemn, _names, news, few(refs), _names, _names),
     st.builds(records.Delete, _names, _names, _names),
     st.builds(records.Gone, _names, _names),
+    st.builds(records.Mend, news, few(refs), _names),
 )
 heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies)
 
