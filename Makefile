@@ -1,0 +1,37 @@
+# make demo     see it work, in a temporary directory
+# make test     linters, types, layers, tests
+# make setup    what these need: Debian's packages, and a virtual environment in .venv
+# Packages are installed with apt-get (by sudo, if you are not root) only where one is missing.
+
+PYTHON ?= python3
+PACKAGES = acl attr fuse3 gcc libfuse3-dev pkg-config python3-dev python3-venv rsync
+BIN = .venv/bin
+
+.PHONY: demo test check setup packages clean
+
+demo: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" contrib/demo.sh
+
+test: check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: packages .venv/ready
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "snapfs needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+packages:
+	@contrib/packages.sh $(PACKAGES)
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

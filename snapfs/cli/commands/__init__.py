@@ -1,0 +1,1 @@
+"""The commands. Each module has `command`, and is imported when that command is called."""

@@ -1,0 +1,159 @@
+"""snapfs prune: giving back the space of what nothing needs any more."""
+
+import socket
+
+import click
+import msgspec
+
+from snapfs.cli import output, render
+from snapfs.cli.options import Globals, global_options
+from snapfs.cli.progress import displayed
+from snapfs.cli.session import Session, begin, run
+from snapfs.errors import UsageError
+from snapfs.jobs.progress import Progress
+from snapfs.jobs.prune.job import prune
+from snapfs.jobs.prune.options import DAY_NS, PruneOptions, PruneReport
+from snapfs.model.pruning import PrunePolicy
+from snapfs.model.sizes import format_size, parse_size
+
+_GET_BYTES = 4 * 1024 * 1024
+"about what one request for segments fetches"
+_PUT_BYTES = 16 * 1024 * 1024
+"about what one pack takes"
+
+
+class PruneJson(msgspec.Struct):
+    """What a prune did, or would do, under --json. Sizes are bytes."""
+
+    dry_run: bool
+    packs_unneeded: int
+    bytes_unneeded: int
+    packs_repacked: int
+    bytes_repacked: int
+    bytes_copied: int
+    packs_kept: int
+    bytes_kept: int
+    bytes_kept_unneeded: int
+    orphans: int
+    bytes_orphaned: int
+    condemned: int
+    waiting: int
+    rescued: int
+    deleted: int
+    bytes_deleted: int
+    seconds: float
+
+
+@click.command("prune")
+@click.option(
+    "--max-unused",
+    default="5%",
+    show_default=True,
+    metavar="PERCENT",
+    help="Unneeded data that may stay, as a part of what is needed.",
+)
+@click.option("--max-repack", metavar="SIZE", help="Copy out of packs of at most this size in all.")
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Don't wait a day between condemning and deleting, nor "
+    "14 days after a snapshot was forgotten: it cannot be brought back then.",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Only tell what would be done.")
+@global_options
+@click.pass_obj
+def command(
+    given: Globals, max_unused: str, max_repack: str | None, now: bool, dry_run: bool
+) -> None:  # fmt: skip
+    """Give back the space of what no snapshot needs. Everybody else may go on meanwhile.
+
+    What is not needed is condemned first, and deleted by a prune a day later; what was forgotten
+    less than 14 days ago counts as needed, so that 'snapfs forget --undo' can bring it back.
+    """
+    options = PruneOptions(
+        host=socket.gethostname(),
+        policy=PrunePolicy(
+            max_unused=_percent(max_unused),
+            max_repack=None if max_repack is None else parse_size(max_repack),
+        ),
+        dry_run=dry_run,
+        condemned_for_ns=0 if now else DAY_NS,
+        forgotten_for_ns=0 if now else 14 * DAY_NS,
+    )
+    session = begin(given)
+    report = run(lambda: _prune(session, options, quiet=given.json))
+    if given.json:
+        output.say_json(_json(report, options))
+    else:
+        _show(report, options)
+
+
+async def _prune(session: Session, options: PruneOptions, *, quiet: bool) -> PruneReport:
+    progress = Progress()
+    async with session.repository() as repository, displayed(progress, quiet=quiet):
+        return await prune(repository, options, progress)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / 100
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"not a percentage: {text!r}", hint="write it as 5%")
+    return value
+
+
+def _show(report: PruneReport, options: PruneOptions) -> None:
+    plan = report.plan
+    size = format_size
+    output.say(f"unneeded: {render.plural(len(plan.drop), 'pack')}, {size(plan.dropped_bytes)}")
+    requests = round(plan.repacked_bytes / _GET_BYTES + plan.copied_bytes / _PUT_BYTES + 0.5)
+    output.say(
+        f"to repack: {render.plural(len(plan.repack), 'pack')}, {size(plan.repacked_bytes)}, "
+        f"of which {size(int(plan.copied_bytes))} are copied, by about "
+        f"{render.plural(requests, 'request')}"
+        if plan.repack
+        else "to repack: nothing"
+    )
+    output.say(
+        f"kept: {render.plural(plan.kept_packs, 'pack')}, {size(plan.kept_bytes)}, "
+        f"{size(int(plan.kept_unused))} of it unneeded"
+    )
+    output.say(
+        f"left over: {render.plural(report.orphans, 'object')}, {size(report.orphaned_bytes)}"
+    )
+    if options.dry_run:
+        output.say(
+            f"a prune would free about {size(int(plan.freed_bytes + report.orphaned_bytes))}"
+        )
+        return
+    waiting = report.waiting + (report.condemned if options.condemned_for_ns else 0)
+    output.say(
+        f"{render.plural(report.deleted, 'object')} deleted, {size(report.deleted_bytes)}; "
+        f"{waiting:,} condemned and deleted by a prune in a day or later; "
+        f"{report.rescued:,} rescued; {report.seconds:.1f} s"
+    )
+
+
+def _json(report: PruneReport, options: PruneOptions) -> PruneJson:
+    plan = report.plan
+    return PruneJson(
+        dry_run=options.dry_run,
+        packs_unneeded=len(plan.drop),
+        bytes_unneeded=plan.dropped_bytes,
+        packs_repacked=len(plan.repack),
+        bytes_repacked=plan.repacked_bytes,
+        bytes_copied=int(plan.copied_bytes),
+        packs_kept=plan.kept_packs,
+        bytes_kept=plan.kept_bytes,
+        bytes_kept_unneeded=int(plan.kept_unused),
+        orphans=report.orphans,
+        bytes_orphaned=report.orphaned_bytes,
+        condemned=report.condemned,
+        waiting=report.waiting,
+        rescued=report.rescued,
+        deleted=report.deleted,
+        bytes_deleted=report.deleted_bytes,
+        seconds=round(report.seconds, 3),
+    )

@@ -1,0 +1,72 @@
+"""Getting a passphrase: from the environment, a file, a systemd credential, or the terminal."""
+
+import getpass
+import os
+import signal
+from pathlib import Path
+
+from snapfs.cli.settings import Asked, Given, InFile, SecretSource
+from snapfs.errors import UsageError
+
+_HINT = "set SNAPFS_PASSPHRASE_FILE or SNAPFS_PASSPHRASE, or run it in a terminal"
+
+
+def obtain(source: SecretSource) -> str:
+    """The passphrase that opens a repository. Raises UsageError where there is none."""
+    return _held(source) or _ask("passphrase of the repository: ")
+
+
+def obtain_new(source: SecretSource) -> str:
+    """A passphrase that is to open a repository from now on; asked for twice.
+
+    Raises UsageError where there is none, or the two differ.
+    """
+    if held := _held(source):
+        return held
+    first = _ask("new passphrase: ")
+    if first != _ask("the same once more: "):
+        raise UsageError("the two passphrases differ", hint="nothing was changed; begin again")
+    return first
+
+
+def _held(source: SecretSource) -> str | None:
+    match source:
+        case Given(text, name):
+            return _check(text, name)
+        case InFile(path):
+            return _check(_read(path), str(path))
+        case Asked():
+            return None
+
+
+def _read(path: Path) -> str:
+    """What a file holds, without the newline that editors put at its end."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UsageError(f"cannot read the passphrase from {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the passphrase in {path} is not UTF-8") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _check(text: str, where: str) -> str:
+    if not text:
+        raise UsageError(f"the passphrase in {where} is empty")
+    return text
+
+
+def _ask(prompt: str) -> str:
+    """Ask at the terminal, whatever standard input is used for."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        raise UsageError("no passphrase, and no terminal to ask for it", hint=_HINT) from None
+    # An event loop that waits for signals would never see Ctrl-C while this waits for a line.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _check(getpass.getpass(prompt), "the answer")
+    except EOFError:
+        raise UsageError("no passphrase was given", hint=_HINT) from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,72 @@
+"""Which snapshot, and what in it: `SNAPSHOT[:PATH]` as a user writes it."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from snapfs.errors import PathNotFoundError, UsageError
+from snapfs.metadata.snapshots import Filter
+from snapfs.metadata.tree import Entry
+from snapfs.model.snapshot import Snapshot, choose
+from snapfs.repository.repository import Repository
+from snapfs.sources.roots import absolute
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A snapshot as the user named it, and an absolute path in it."""
+
+    snapshot: str
+    path: bytes
+
+
+def parse_selection(text: str) -> Selection:
+    """Take `SNAPSHOT[:PATH]` apart. Raises UsageError.
+
+    A time has colons itself, so behind one the path must begin with a slash; elsewhere it may.
+    """
+    if _TIME.match(text):
+        name, colon, rest = text.partition(":/")
+        path = "/" + rest if colon else ""
+    else:
+        name, _, path = text.partition(":")
+    if not name:
+        raise UsageError(f"'{text}' names no snapshot", hint="write SNAPSHOT:PATH, as latest:/etc")
+    return Selection(name, absolute(os.fsencode(path), b"/"))
+
+
+async def find_snapshot(
+    repository: Repository, text: str, host: str | None, name: str | None
+) -> Snapshot:
+    """The snapshot that the user means; the view knows all heads then, and its source's entries.
+
+    Raises SnapshotNotFoundError, StoreError.
+    """
+    await repository.catch_up(blocks=False)
+    candidates = list(repository.snapshots.stream(Filter(host, name)))
+    snapshot = choose(candidates, text, repository.world.now_ns())
+    await repository.catch_up([snapshot.source.number], blocks=False)
+    return snapshot
+
+
+def find_entry(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry:
+    """What stands at a path. Raises PathNotFoundError, which names a link that is in the way."""
+    entry = repository.tree.resolve(snapshot.source.anchor, snapshot.number, path)
+    if entry is None:
+        raise PathNotFoundError(
+            f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(path)}",
+            hint=_link_on_the_way(repository, snapshot, path),
+        )
+    return entry
+
+
+def _link_on_the_way(repository: Repository, snapshot: Snapshot, path: bytes) -> str:
+    while path != b"/":
+        path = path.rpartition(b"/")[0] or b"/"
+        entry = repository.tree.resolve(snapshot.source.anchor, snapshot.number, path)
+        if entry is not None and entry.node.attributes.is_symlink:
+            target = os.fsdecode(entry.node.attributes.target)
+            return f"{os.fsdecode(path)} is a symbolic link to {target}"
+    return f"'snapfs ls {snapshot.short_id}:PATH' shows what there is"
