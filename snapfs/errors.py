@@ -68,6 +68,10 @@ class DeltaVoidError(SnapfsError):
     """What a delta was computed against holds no more: its source must be scanned again."""
 
 
+class UploadVoidError(DeltaVoidError):
+    """What was uploaded for a delta is being deleted: its writer slept for days. Begin anew."""
+
+
 class SourceMovedError(DeltaVoidError):
     """Another process committed to the same source first."""
 

@@ -216,7 +216,7 @@ async def check_sound(repository: Repository) -> None:
     """Fails unless the view is consistent, a replay of the log gives the very same, and every
     block that is stored can be read."""
     await repository.catch_up_all()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=repository.state.directory) as temporary:
         fresh = Directories(Path(temporary) / "state", Path(temporary) / "cache")
         async with open_view(
             repository.store, fresh, repository.keys, repository.world

@@ -16,8 +16,7 @@ from snapfs.cli.session import Session, begin, run
 from snapfs.errors import SnapshotNotFoundError
 from snapfs.metadata.database import Database
 from snapfs.metadata.moments import Moments
-from snapfs.metadata.snapshots import Filter, Snapshots
-from snapfs.model.identity import SourceNumber
+from snapfs.metadata.snapshots import Filter
 from snapfs.model.snapshot import Snapshot, Source
 from snapfs.repository.repository import Repository
 
@@ -50,8 +49,10 @@ def asking(given: Globals, prepare: Callable[[Repository], Awaitable[T]]) -> Ite
         yield View(db, now_ns, found)
 
 
-def sources_of(only: Filter, *, blocks: bool = False) -> Callable[[Repository], Awaitable[list[Source]]]:
-    """To prepare: the sources that are asked about, with their entries applied."""
+def sources_of(
+    only: Filter, *, entries: bool = True, blocks: bool = False
+) -> Callable[[Repository], Awaitable[list[Source]]]:
+    """To prepare: the sources that are asked about; their entries and all blocks as said."""
 
     async def prepare(repository: Repository) -> list[Source]:
         await repository.log.catch_up()
@@ -60,7 +61,8 @@ def sources_of(only: Filter, *, blocks: bool = False) -> Callable[[Repository], 
             for source in repository.snapshots.sources()
             if only.host in (None, source.host) and only.name in (None, source.name)
         ]
-        await repository.catch_up((source.number for source in sources), blocks=blocks)
+        numbers = [source.number for source in sources] if entries else []
+        await repository.catch_up(numbers, blocks=blocks)
         return sources
 
     return prepare

@@ -14,6 +14,7 @@ import click
 import trio
 
 from snapfs.cli import settings
+from snapfs.cli.memory import give_back_what_is_freed
 from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
 from snapfs.errors import NoRepositoryError
@@ -94,6 +95,7 @@ def run(command: Callable[[], Awaitable[T]]) -> T:
 
     What tasks raise comes as an exception group.
     """
+    give_back_what_is_freed()
     return trio.run(_until_signalled, command)
 
 

@@ -1,12 +1,15 @@
 """Creating a repository: marker → key slots → ring → first record, which makes it one.
 
 Interrupted before the first record, nothing can have been stored: another `init` with the same
-passphrase goes on where it stopped. Of two that run at once, the ring decides: it is put if absent.
+passphrase goes on where it stopped. Of two that run at once, the ring decides: it is put if absent,
+and who comes second takes his key slots back.
 """
 
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+
+import trio
 
 from snapfs import __version__
 from snapfs.errors import (
@@ -14,18 +17,20 @@ from snapfs.errors import (
     NoRepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
+    PutConflictError,
     RepositoryExistsError,
     StoreError,
+    StoreUnavailableError,
     WrongPassphraseError,
 )
 from snapfs.formats import marker, objects, records, ring, slots
 from snapfs.formats.records import Head, Init
 from snapfs.formats.ring import Ring
-from snapfs.formats.slots import Derivation, SlotKind
+from snapfs.formats.slots import Derivation, KeySlot, SlotKind
 from snapfs.jobs.keys import new_slot_id
 from snapfs.model.chunker import STANDARD, Chunker
 from snapfs.model.identity import RepositoryId
-from snapfs.repository.keys import KeyObjects, read_key_objects
+from snapfs.repository.keys import KeyObjects, open_ring, read_key_objects
 from snapfs.repository.repository import World
 from snapfs.stores.base import Store
 from snapfs.stores.probe import honours_put_if_absent
@@ -62,7 +67,7 @@ async def init(store: Store, options: InitOptions, world: World) -> Created:
     creation was begun with another passphrase, StoreError, also where the store does not honour
     put-if-absent.
     """
-    if await _first_record(store):
+    if await _has_records(store):
         raise RepositoryExistsError(
             f"{store.url}: there is a repository here already",
             hint="'snapfs ingest' stores into it; give another place to create a new one",
@@ -73,21 +78,19 @@ async def init(store: Store, options: InitOptions, world: World) -> Created:
             hint="two hosts could overwrite each other's commits. With --single-writer it may be "
             "used, as long as one host alone ever writes to it",
         )
-    found = await _marked(store, world)
-    master = await _slot(store, found, options, world)
+    creation = _Creation(store, options, world, await _marked(store, world))
+    master = await creation.master()
     code = slots.generate_code(world.random)
-    await _put_slot(store, found, master, code, SlotKind.RECOVERY, "recovery code", options, world)
-    opened = await _ring(store, found.repository, master, world)
-    await _publish_first(store, found.repository, opened, options, world)
-    return Created(found.repository, code)
+    await creation.put_slot(master, code, SlotKind.RECOVERY, "recovery code")
+    opened = await creation.ring(master)
+    await creation.publish_first(opened)
+    return Created(creation.found.repository, code)
 
 
-async def _first_record(store: Store) -> bool:
-    try:
-        await store.get(objects.record(records.FIRST))
-    except ObjectNotFoundError:
-        return False
-    return True
+async def _has_records(store: Store) -> bool:
+    async for _ in store.list(objects.LOG):
+        return True
+    return await _find(store, objects.record(records.FIRST)) is not None  # a listing may lag
 
 
 async def _marked(store: Store, world: World) -> KeyObjects:
@@ -95,87 +98,123 @@ async def _marked(store: Store, world: World) -> KeyObjects:
     try:
         return await read_key_objects(store)
     except NoRepositoryError:
-        pass
-    data = marker.encode(RepositoryId(world.random(16)))
-    with suppress(ObjectExistsError):  # another was faster; both go on at the same repository
-        await store.put(objects.MARKER, data, if_absent=True)
+        # Where another is faster, both go on at the same repository.
+        await _create(store, objects.MARKER, marker.encode(RepositoryId(world.random(16))))
     return await read_key_objects(store)
 
 
-async def _slot(store: Store, found: KeyObjects, options: InitOptions, world: World) -> bytes:
-    """The master key: a new one in a new slot, or that of an interrupted creation."""
-    for slot in found.slots:
-        master = slots.open_slot(slot.slot, options.passphrase, found.marker)
-        if master is not None:
-            return master
-    if found.slots:
-        raise WrongPassphraseError(
-            f"{store.url}: a creation was begun here with another passphrase, and interrupted",
-            hint="give the same passphrase; or, as nothing is stored in it yet, remove "
-            "what is there and begin anew",
+@dataclass(slots=True)
+class _Creation:
+    """A creation whose marker is there."""
+
+    store: Store
+    options: InitOptions
+    world: World
+    found: KeyObjects
+    _put: list[str] = field(default_factory=list)
+    "key slots that this run has put"
+
+    async def master(self) -> bytes:
+        """The master key: a new one in a new slot, or that of an interrupted creation."""
+        masters = [master for slot in self.found.slots if (master := await self._open(slot.slot))]
+        if masters:
+            return await self._with_ring(masters)
+        if self.found.slots:
+            raise WrongPassphraseError(
+                f"{self.store.url}: a creation was begun here with another passphrase, and "
+                "interrupted",
+                hint="give the same passphrase; or, as nothing is stored in it yet, remove "
+                "what is there and begin anew",
+            )
+        master = self.world.random(32)
+        passphrase, label = self.options.passphrase, self.options.label
+        await self.put_slot(master, passphrase, SlotKind.PASSPHRASE, label)
+        return master
+
+    async def _open(self, slot: KeySlot) -> bytes | None:
+        return await trio.to_thread.run_sync(
+            slots.open_slot, slot, self.options.passphrase, self.found.marker
         )
-    master = world.random(32)
-    await _put_slot(
-        store, found, master, options.passphrase, SlotKind.PASSPHRASE, options.label, options, world
-    )
-    return master
 
+    async def _with_ring(self, masters: list[bytes]) -> bytes:
+        """Of several creations with this passphrase, the one that got as far as the ring."""
+        for master in masters:
+            try:
+                await open_ring(self.store, self.found, master)
+            except FormatError:
+                continue
+            return master
+        return masters[0]
 
-async def _put_slot(
-    store: Store, found: KeyObjects, master: bytes, secret: str, kind: SlotKind, label: str,
-    options: InitOptions, world: World,
-) -> None:  # fmt: skip
-    data = slots.create(
-        master,
-        secret,
-        found.marker,
-        kind=kind,
-        label=label,
-        created=world.now_ns() // 10**9,
-        derivation=options.derivation,
-        random=world.random,
-    )
-    await store.put(objects.slot(new_slot_id(world)), data, if_absent=True)
+    async def put_slot(self, master: bytes, secret: str, kind: SlotKind, label: str) -> None:
+        create = partial(
+            slots.create,
+            master,
+            secret,
+            self.found.marker,
+            kind=kind,
+            label=label,
+            created=self.world.now_ns() // 10**9,
+            derivation=self.options.derivation,
+            random=self.world.random,
+        )
+        name = objects.slot(new_slot_id(self.world))
+        await _create(self.store, name, await trio.to_thread.run_sync(create))
+        self._put.append(name)
 
-
-async def _ring(store: Store, repository: RepositoryId, master: bytes, world: World) -> Ring:
-    """Put the ring, or open the one of an interrupted creation."""
-    generated = ring.generate(world.random)
-    data = ring.encode(generated, repository, _RING, master, world.random)
-    try:
-        await store.put(_RING, data, if_absent=True)
-    except ObjectExistsError:
+    async def ring(self, master: bytes) -> Ring:
+        """Put the ring, or open the one of an interrupted creation."""
+        repository = self.found.repository
+        generated = ring.generate(self.world.random)
+        data = ring.encode(generated, repository, _RING, master, self.world.random)
         try:
-            return ring.decode(await store.get(_RING), repository, _RING, master)
+            return ring.decode(await _create(self.store, _RING, data), repository, _RING, master)
         except FormatError as error:
+            for name in self._put:
+                await self.store.delete(name)
             raise RepositoryExistsError(
-                f"{store.url}: another 'snapfs init' got here first",
+                f"{self.store.url}: another 'snapfs init' got here first",
                 hint="use the repository that it made, or another place",
             ) from error
-    return generated
+
+    async def publish_first(self, opened: Ring) -> None:
+        """Put the first record AFTER all that opening the repository needs is durable."""
+        repository, keys = self.found.repository, opened.epoch_keys()
+        head = Head(
+            records.NO_HASH,
+            self.world.random(16),
+            self.options.host,
+            self.world.now_ns(),
+            f"snapfs {__version__}",
+            _body(repository, self.options.chunker),
+        )
+        data = records.encode(head, records.FIRST, repository, keys, self.world.random)
+        stored = await _create(self.store, objects.record(records.FIRST), data)
+        records.decode(stored, records.FIRST, repository, keys)
 
 
-async def _publish_first(
-    store: Store, repository: RepositoryId, opened: Ring, options: InitOptions, world: World
-) -> None:
-    """Put the first record AFTER all that opening the repository needs is durable."""
-    chunker = options.chunker
-    body = Init(
-        repository=repository,
-        ring=_RING,
-        chunker=(chunker.name, chunker.minimum, chunker.average, chunker.maximum),
-    )
-    head = Head(
-        records.NO_HASH,
-        world.random(16),
-        options.host,
-        world.now_ns(),
-        f"snapfs {__version__}",
-        body,
-    )
-    data = records.encode(head, records.FIRST, repository, opened.epoch_keys(), world.random)
+def _body(repository: RepositoryId, chunker: Chunker) -> Init:
+    sizes = (chunker.name, chunker.minimum, chunker.average, chunker.maximum)
+    return Init(repository=repository, ring=_RING, chunker=sizes)
+
+
+async def _create(store: Store, name: str, data: bytes) -> bytes:
+    """Put an object where there is none of its name; what is there then.
+
+    Raises StoreError, where the put had no effect or that cannot be learned.
+    """
     try:
-        await store.put(objects.record(records.FIRST), data, if_absent=True)
-    except ObjectExistsError:
-        stored = await store.get(objects.record(records.FIRST))
-        records.decode(stored, records.FIRST, repository, opened.epoch_keys())
+        await store.put(name, data, if_absent=True)
+    except (ObjectExistsError, PutConflictError, StoreUnavailableError):
+        stored = await _find(store, name)
+        if stored is None:
+            raise
+        return stored
+    return data
+
+
+async def _find(store: Store, name: str) -> bytes | None:
+    try:
+        return await store.get(name)
+    except ObjectNotFoundError:
+        return None

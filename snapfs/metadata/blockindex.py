@@ -1,11 +1,15 @@
 """Questions about blocks: which are here, and where they lie."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
+from snapfs.errors import ViewDamagedError
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database
 from snapfs.metadata.heads import DELETING
-from snapfs.model.identity import BlockKey, BlockNumber, SegmentNumber
+from snapfs.model.identity import OPEN, BlockKey, BlockNumber, SegmentNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,28 @@ class KnownBlock:
     length: int
     pack: int
     "number of the pack that holds it"
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """Names of packs and parts that are on their way out."""
+
+    condemned: tuple[bytes, ...]
+    "can be rescued by a commit that names them"
+    doomed: tuple[bytes, ...]
+    "being deleted, or gone: no commit may rely on them"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A segment as it was stored first."""
+
+    pack: bytes
+    segment: int
+    "its place in the pack"
+    first: int
+    "number of its first block"
+    blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +81,39 @@ class BlockIndex:
             " WHERE b.tag = ? AND b.key = ? ORDER BY b.number",
             (tag_of(key), key),
         ):
-            if self._usable(pack):
+            if self._usable(number, pack):
                 return KnownBlock(BlockNumber(number), length, pack)
         return None
+
+    def damaged_copies(self, key: BlockKey) -> list[int]:
+        """The stored copies of this block that are known to be damaged."""
+        if not self._any_suspect():
+            return []
+        return [
+            number
+            for (number,) in self._db.rows(
+                "SELECT b.number FROM block b JOIN suspect d ON d.block = b.number AND d.last = ?"
+                " WHERE b.tag = ? AND b.key = ?",
+                (OPEN, tag_of(key), key),
+            )
+        ]
+
+    def origin(self, number: int) -> Origin:
+        """Where a block was first stored, which is how parts name it, wherever it lies now."""
+        row = self._db.row(
+            "SELECT p.name, s.place, s.block, s.blocks FROM segment s"
+            " JOIN pack p ON p.number = s.pack WHERE s.block <= ? ORDER BY s.block DESC LIMIT 1",
+            (number,),
+        )
+        if row is None or number >= row[2] + row[3]:
+            raise ViewDamagedError(
+                f"{self._db.path}: block {number} has never been stored",
+                hint="'snapfs repair' builds the database again",
+            )
+        return Origin(row[0], row[1], row[2], row[3])
+
+    def _any_suspect(self) -> bool:
+        return self._db.row("SELECT 1 FROM suspect WHERE last = ? LIMIT 1", (OPEN,)) is not None
 
     def key(self, number: int) -> BlockKey | None:
         """The key of a block."""
@@ -80,22 +136,29 @@ class BlockIndex:
         )
         return SegmentPlace(*row) if row else None
 
-    def fates(self, packs: set[int]) -> tuple[list[bytes], list[bytes]]:
-        """The condemned packs among these (by number), and those that are being deleted."""
-        condemned: list[bytes] = []
-        doomed: list[bytes] = []
-        for number, name, state in self._db.rows(
-            "SELECT p.number, f.pack, f.state FROM fate f JOIN pack p ON p.name = f.pack"
-        ):
-            if number in packs:
-                (condemned if state < DELETING else doomed).append(name)
-        return condemned, doomed
+    def fates(self, packs: set[int], names: Iterable[bytes] = ()) -> Fates:
+        """What is on its way out among packs (by number), and packs and parts (by name)."""
+        # What has gone stays in the table for ever: it is asked by what is in hand, not read.
+        states: dict[bytes, int] = dict(
+            self._db.rows(
+                "SELECT f.name, f.state FROM json_each(?) j"
+                " CROSS JOIN pack p ON p.number = j.value CROSS JOIN fate f ON f.name = p.name",
+                (msgspec.json.encode(sorted(packs)).decode(),),
+            )
+        )
+        for name in names:
+            states.update(self._db.rows("SELECT name, state FROM fate WHERE name = ?", (name,)))
+        return Fates(
+            condemned=tuple(sorted(name for name, state in states.items() if state < DELETING)),
+            doomed=tuple(sorted(name for name, state in states.items() if state >= DELETING)),
+        )
 
-    def _usable(self, pack: int) -> bool:
-        """Whether no record has said that this pack is being deleted."""
+    def _usable(self, number: int, pack: int) -> bool:
+        """Whether a copy is not known to be damaged, nor its pack to be on its way out for good."""
         row = self._db.row(
-            "SELECT 1 FROM fate f JOIN pack p ON f.pack = p.name"
-            " WHERE p.number = ? AND f.state >= ?",
-            (pack, DELETING),
+            "SELECT 1 FROM fate f JOIN pack p ON f.name = p.name"
+            " WHERE p.number = ?1 AND f.state >= ?2"
+            " UNION ALL SELECT 1 FROM suspect WHERE block = ?3 AND last = ?4",
+            (pack, DELETING, number, OPEN),
         )
         return row is None

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from snapfs.errors import FormatError
 from snapfs.formats.packs import PackRow
-from snapfs.formats.parts import BlockPart, MoveRow, PartRef
+from snapfs.formats.parts import BlockPart, MoveRow, PartRef, SuspectRow
 from snapfs.formats.records import New
 from snapfs.metadata.database import Database, Row
+from snapfs.model.identity import OPEN, Commit
 
 Firsts = tuple[int, int, int]
 "numbers of a record's first block, segment and pack"
@@ -17,7 +18,9 @@ def tag_of(key: bytes) -> int:
     return int.from_bytes(key[:8], "big", signed=True)
 
 
-def apply_blocks(db: Database, part: BlockPart, ref: PartRef, firsts: Firsts, new: New) -> None:
+def apply_blocks(
+    db: Database, part: BlockPart, ref: PartRef, firsts: Firsts, new: New, commit: Commit
+) -> None:
     """Apply one block part within a transaction that moves the stream on. Twice changes nothing.
 
     Raises FormatError where the part has more rows than its record took numbers for.
@@ -39,8 +42,10 @@ def apply_blocks(db: Database, part: BlockPart, ref: PartRef, firsts: Firsts, ne
     db.execute_many("INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?)", packs)
     db.execute_many("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", segments)
     db.execute_many("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", blocks)
+    for suspect in part.suspects:
+        _apply_suspect(db, suspect, commit)
     for move in part.moves:
-        _apply_move(db, move, firsts[0])
+        _apply_move(db, move, firsts[0], new, commit)
 
 
 def _segments(row: PackRow, pack: int, segment: int, block: int) -> list[Row]:
@@ -65,25 +70,50 @@ def _blocks(keys: Sequence[bytes], lengths: tuple[int, ...], segment: int, first
     return rows
 
 
-def _apply_move(db: Database, move: MoveRow, first_block: int) -> None:
-    """Point blocks of an old pack at where this record's packs hold them now."""
+def _apply_suspect(db: Database, suspect: SuspectRow, commit: Commit) -> None:
+    origin, count = _origin(db, suspect.pack, suspect.segment)
+    for place in suspect.blocks:
+        _check(place < count)
+        db.execute(
+            "INSERT INTO suspect SELECT ?1, ?2, ?3 WHERE NOT EXISTS"
+            " (SELECT 1 FROM suspect WHERE block = ?1 AND last = ?3)",
+            (origin + place, commit, OPEN),
+        )
+
+
+def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, commit: Commit) -> None:
+    """Point blocks at where this record's packs hold them now."""
+    origin, count = _origin(db, move.pack, move.segment)
+    _check(len(move.blocks) == len(move.positions))
+    for place, position in zip(move.blocks, move.positions, strict=True):
+        _check(place < count, position < new.blocks)
+        moved = db.row(
+            "SELECT n.segment, n.offset FROM block n JOIN block o ON o.key = n.key"
+            " WHERE o.number = ?1 AND n.number = ?2",
+            (origin + place, first_block + position),
+        )
+        # Only a copy of the very same block may take a block's place.
+        _check(moved is not None)
+        assert moved is not None
+        db.execute(
+            "UPDATE block SET segment = ?, offset = ? WHERE number = ?", (*moved, origin + place)
+        )
+        db.execute(
+            "UPDATE suspect SET last = ? WHERE block = ? AND last = ?",
+            (commit, origin + place, OPEN),
+        )
+
+
+def _origin(db: Database, pack: bytes, place: int) -> tuple[int, int]:
+    """The number of the first block that a segment was stored with, and of how many."""
     row = db.row(
         "SELECT s.block, s.blocks FROM segment s JOIN pack p ON p.number = s.pack"
         " WHERE p.name = ? AND s.place = ?",
-        (move.pack, move.segment),
+        (pack, place),
     )
-    _check(row is not None and len(move.blocks) == len(move.positions))
+    _check(row is not None)
     assert row is not None
-    origin, count = row
-    for place, position in zip(move.blocks, move.positions, strict=True):
-        _check(place < int(count))
-        # Only a copy of the very same block may take a block's place.
-        db.execute(
-            "UPDATE block SET (segment, offset) ="
-            " (SELECT segment, offset FROM block new WHERE new.number = ?2 AND new.key = block.key)"
-            " WHERE number = ?1",
-            (int(origin) + place, first_block + position),
-        )
+    return int(row[0]), int(row[1])
 
 
 def _check(*sound: bool) -> None:

@@ -11,11 +11,14 @@ from snapfs.formats.records import New
 from snapfs.metadata import contents
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
+from snapfs.metadata.heads import DELETING
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 
 ANCHOR = b""
 ROOT = b"/"
+BY_NAME = "SELECT number FROM directory WHERE parent = ? AND name = ? AND parent <> 0"
+"the last condition is that of the index, which SQLite cannot see in a bound value"
 _REMEMBERED = 4096
 "directories whose numbers are kept at hand; deltas come in order of path"
 
@@ -69,8 +72,8 @@ class _Piece:
             extents = list(self._extents(row.items, row.length))
             _check(total_length(extents) == row.length, "a list's length")
             self.db.execute(
-                "INSERT OR REPLACE INTO list VALUES (?, ?, ?, ?)",
-                (number, row.key, row.length, contents.encode(extents)),
+                "INSERT OR REPLACE INTO list VALUES (?, ?, ?, ?, ?)",
+                (number, self.bases.source, row.key, row.length, contents.encode(extents)),
             )
             number += 1
 
@@ -118,10 +121,20 @@ class _Piece:
         return Stored(self._block(item), length)
 
     def _block(self, key: bytes) -> int:
+        """The older block of a key: as `BlockIndex.find` saw it, when the record was made.
+
+        That is its first copy in a pack that was not being deleted then, and that was not known
+        to be damaged. Applied years later, the answer must be the same; so fates keep the record
+        since when nothing relies on a pack, and suspects the records between which they were.
+        """
         row = self.db.row(
-            "SELECT number FROM block WHERE tag = ? AND key = ? AND number < ?"
-            " ORDER BY number LIMIT 1",
-            (tag_of(key), key, self.bases.blocks),
+            "SELECT b.number FROM block b JOIN segment s ON s.number = b.segment"
+            " JOIN pack p ON p.number = s.pack"
+            f" LEFT JOIN fate f ON f.name = p.name AND f.state >= {DELETING} AND f.record < ?4"
+            " LEFT JOIN suspect d ON d.block = b.number AND d.first < ?4 AND d.last >= ?4"
+            " WHERE b.tag = ?1 AND b.key = ?2 AND b.number < ?3"
+            " ORDER BY f.name IS NOT NULL, d.block IS NOT NULL, b.number LIMIT 1",
+            (tag_of(key), key, self.bases.blocks, self.bases.commit),
         )
         return int(_found(row, "an older block")[0])
 
@@ -130,10 +143,12 @@ class _Piece:
             _check(0 <= reference < self.new.lists, "lists")
             return self.bases.lists + reference
         row = self.db.row(
-            "SELECT number FROM list WHERE key = ? AND number < ? ORDER BY number LIMIT 1",
-            (reference, self.bases.lists),
+            "SELECT max(number) FROM list WHERE source = ? AND key = ? AND number < ?",
+            (self.bases.source, reference, self.bases.lists),
         )
-        return int(_found(row, "an older list")[0])
+        number = row[0] if row else None
+        _check(number is not None, "an older list")
+        return int(number or 0)
 
     def _insert_owners(self) -> None:
         for kind, names in enumerate((self.part.users, self.part.groups)):
@@ -146,6 +161,9 @@ class _Piece:
         """Apply what changed in one directory; the number that the next new directory gets."""
         directory = self._directory(row.path)
         self._close(directory, row)
+        self.db.execute(
+            "INSERT OR IGNORE INTO touched VALUES (?, ?)", (self.bases.commit, directory)
+        )
         entries: list[Row] = []
         for name, reference in row.entries:
             node, is_directory = self._reference(reference)
@@ -193,9 +211,7 @@ class _Piece:
 
     def _child(self, parent: int, path: bytes, name: bytes, number: int) -> tuple[int, int]:
         """The number of a directory, and the one that the next new directory gets."""
-        row = self.db.row(
-            "SELECT number FROM directory WHERE parent = ? AND name = ?", (parent, name)
-        )
+        row = self.db.row(BY_NAME, (parent, name))
         if row is None:
             self.db.execute("INSERT INTO directory VALUES (?, ?, ?)", (number, parent, name))
             self._remember(join(path, name), number)
@@ -205,19 +221,18 @@ class _Piece:
         return child, number + 1 if child == number else number
 
     def _directory(self, path: bytes) -> int:
-        if path == ANCHOR:
-            return self.bases.anchor
-        known = self.numbers.get(path)
-        if known is None:
-            parent, _, name = path.rpartition(b"/")
-            above = ANCHOR if path == ROOT else parent or ROOT
-            row = self.db.row(
-                "SELECT number FROM directory WHERE parent = ? AND name = ?",
-                (self._directory(above), ROOT if path == ROOT else name),
-            )
-            known = int(_found(row, "a directory")[0])
-            self._remember(path, known)
-        return known
+        """The number of a directory, from the nearest one above it that is at hand."""
+        todo: list[bytes] = []
+        while path != ANCHOR and path not in self.numbers:
+            todo.append(path)
+            path = ANCHOR if path == ROOT else path.rpartition(b"/")[0] or ROOT
+        number = self.bases.anchor if path == ANCHOR else self.numbers[path]
+        while todo:
+            path = todo.pop()
+            name = ROOT if path == ROOT else path.rpartition(b"/")[2]
+            number = int(_found(self.db.row(BY_NAME, (number, name)), "a directory")[0])
+            self._remember(path, number)
+        return number
 
     def _remember(self, path: bytes, number: int) -> None:
         if len(self.numbers) >= _REMEMBERED:

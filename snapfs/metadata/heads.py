@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from snapfs.errors import FormatError, LogCutError, SourceMovedError
+from snapfs.errors import DeltaVoidError, FormatError, LogCutError, SourceMovedError
 from snapfs.formats import records
 from snapfs.formats.records import (
     Body,
@@ -27,6 +27,8 @@ from snapfs.model.inode import MAXIMUM_DIRECTORY, MAXIMUM_SERIAL
 
 CONDEMNED, DELETING, GONE = 1, 2, 3
 _COUNTERS = ("blocks", "segments", "packs", "nodes", "lists", "directories")
+_MAXIMUM = 2**60
+"above all numbers of any kind: those of nodes, which are inode numbers, have 60 bits"
 _FIRST_NUMBERS = {"nodes": 2}  # 1 is the inode of the mount's root
 _json = msgspec.json
 
@@ -54,13 +56,25 @@ def apply_heads(db: Database, records_in_order: Sequence[Published]) -> None:
             _apply_head(db, published)
 
 
-def check_source_head(db: Database, body: Body) -> None:
-    """Raise SourceMovedError where a delta names what is not, or no longer, its source's head.
+def check_body(db: Database, body: Body) -> None:
+    """Raise DeltaVoidError where a body cannot follow on the records that are known.
 
+    That is a delta which names what is not, or no longer, its source's head (SourceMovedError),
+    what relies on a pack that is being deleted, and a deletion of what is not condemned any more.
     The same rule decides before a record is published and when it is applied.
     """
-    if not isinstance(body, Ingest):
-        return
+    if isinstance(body, Ingest):
+        _check_source_head(db, body)
+    for name in _relied(body):
+        if _state(db, name) >= DELETING:
+            raise DeltaVoidError(f"{name.hex()}, which is relied on, is being deleted")
+    if isinstance(body, Delete):
+        for name in body.deleting + body.parts:
+            if _state(db, name) not in (CONDEMNED, DELETING):
+                raise DeltaVoidError(f"{name.hex()}, which was to be deleted, is in use")
+
+
+def _check_source_head(db: Database, body: Ingest) -> None:
     row = db.row("SELECT head FROM source WHERE host = ? AND name = ?", (body.host, body.source))
     head = row[0] if row else NO_COMMIT
     if head != body.source_head:
@@ -80,7 +94,12 @@ def _apply_head(db: Database, published: Published) -> None:
             f"log record {published.number} does not follow record {number} as it is known here",
             hint="the log was cut or replaced; run 'snapfs check' before writing to it",
         )
-    check_source_head(db, published.head.body)
+    if isinstance(published.head.body, Init) != (published.number == records.FIRST):
+        raise FormatError(f"log record {published.number}: a log has one beginning, at its first")
+    try:
+        check_body(db, published.head.body)
+    except DeltaVoidError as error:
+        raise FormatError(f"log record {published.number} is void: {error}") from error
     source = _apply_body(db, published)
     _log(db, published, source)
 
@@ -118,6 +137,8 @@ def _take(db: Database, counter: str, count: int) -> int:
     """The next number of a counter, which `count` numbers are then taken from."""
     row = db.row("SELECT next FROM counter WHERE name = ?", (counter,))
     first = int(row[0]) if row else _FIRST_NUMBERS.get(counter, 1)
+    if first + count > _MAXIMUM:
+        raise FormatError(f"the repository has used up its numbers of {counter}")
     if count or not row:
         db.execute("INSERT OR REPLACE INTO counter VALUES (?, ?)", (counter, first + count))
     return first
@@ -143,11 +164,12 @@ def _apply_body(db: Database, published: Published) -> int | None:
             _mark_forgotten(db, body.snapshots, None)
             _rescue(db, body.rescued)
         case Condemn():
-            _doom(db, body.condemned, CONDEMNED, published.number)
+            _doom(db, body.condemned + body.parts, CONDEMNED, published.number)
         case Delete():
-            _doom(db, body.deleting, DELETING, published.number)
+            _rescue(db, body.rescued)
+            _doom(db, body.deleting + body.parts, DELETING, published.number)
         case Gone():
-            _doom(db, body.gone, GONE, published.number)
+            _doom(db, body.gone + body.parts, GONE, published.number)
     return None
 
 
@@ -234,15 +256,34 @@ def _begin_anew(db: Database, record: Commit) -> None:
         )
 
 
-def _doom(db: Database, packs: tuple[bytes, ...], state: int, record: Commit) -> None:
+def _doom(db: Database, names: tuple[bytes, ...], state: int, record: Commit) -> None:
+    """Move them on, never back. Since when nothing may rely on one of them stays known."""
     db.execute_many(
-        "INSERT OR REPLACE INTO fate VALUES (?, ?, ?)", ((pack, state, record) for pack in packs)
+        "INSERT INTO fate VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET state = excluded.state,"
+        f" record = iif(state >= {DELETING}, record, excluded.record) WHERE excluded.state > state",
+        ((name, state, record) for name in names),
     )
 
 
-def _rescue(db: Database, packs: tuple[bytes, ...]) -> None:
-    for pack in packs:
-        row = db.row("SELECT state FROM fate WHERE pack = ?", (pack,))
-        if row and int(row[0]) != CONDEMNED:
-            raise FormatError("a record relies on a pack that is being deleted")
-        db.execute("DELETE FROM fate WHERE pack = ?", (pack,))
+def _rescue(db: Database, names: tuple[bytes, ...]) -> None:
+    db.execute_many("DELETE FROM fate WHERE name = ?", ((name,) for name in names))
+
+
+def _relied(body: Body) -> tuple[bytes, ...]:
+    """The packs and parts that must stay for a body to hold."""
+    blocks, entries = records.part_refs(body)
+    parts = tuple(ref.name for ref in (*blocks, *entries))
+    match body:
+        case Ingest():
+            return body.rescued + body.packs + parts
+        case Condemn():
+            return body.packs + parts
+        case Recall() | Delete():
+            return body.rescued
+    return ()
+
+
+def _state(db: Database, name: bytes) -> int:
+    """What is said of a pack or part; 0 for nothing."""
+    row = db.row("SELECT state FROM fate WHERE name = ?", (name,))
+    return int(row[0]) if row else 0

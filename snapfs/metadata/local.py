@@ -115,11 +115,12 @@ class Local:
         """
         return [
             Known(*row)
-            for row in self.db.connection.execute(
+            for row in self.db.rows(
                 "SELECT e.name, e.node, e.child, c.size, c.mtime, c.ctime, c.inode"
-                " FROM replica.entry e LEFT JOIN"
-                "  (confirmed c JOIN run r ON r.number = c.run AND r.record <= ?2)"
-                "  ON c.directory = ?3 AND c.name = e.name AND r.record >= e.first"
+                # Not a join with run: SQLite would gather the whole directory for each page.
+                " FROM replica.entry e LEFT JOIN confirmed c"
+                "  ON c.directory = ?3 AND c.name = e.name AND"
+                "  (SELECT r.record BETWEEN e.first AND ?2 FROM run r WHERE r.number = c.run)"
                 " WHERE e.directory = ?1 AND e.name > ?4 AND e.first <= ?2 AND e.last > ?2"
                 " ORDER BY e.name LIMIT ?5",
                 (number, head, key, after, PAGE),

@@ -1,5 +1,6 @@
 """The replica as a whole: its position in the log, its streams, and the pieces they wait for."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from snapfs.formats.records import Head, Ingest
 from snapfs.metadata.blocks import apply_blocks
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import Bases, apply_entries
-from snapfs.metadata.heads import Published, apply_heads, check_source_head
+from snapfs.metadata.heads import Published, apply_heads, check_body
 from snapfs.model.identity import NO_COMMIT, Commit
 
 SCHEMA = "replica.sql"
@@ -44,10 +45,17 @@ class Piece:
 
 
 class Replica:
-    """The view of the log in one database file. Every process has its own connection to it."""
+    """The view of the log in one database file. Every process has its own connections to it.
 
-    def __init__(self, db: Database) -> None:
+    What applies, and `pending`, may be called in any thread: one at a time has the connection that
+    writes. The look-ups are for one thread, and never wait where they have a connection of their
+    own.
+    """
+
+    def __init__(self, db: Database, *, reading: Database | None = None) -> None:
         self.db = db
+        self._reading = reading or db
+        self._writing = threading.RLock()
 
     @classmethod
     def open(cls, path: Path) -> "Replica":
@@ -56,38 +64,48 @@ class Replica:
 
     def tip(self) -> Tip:
         """The last record known; number 0 where there is none."""
-        row = self.db.row("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1")
-        return Tip(Commit(row[0]), row[1]) if row else Tip(NO_COMMIT, records.NO_HASH)
+        return _tip(self._reading)
 
     def attempt(self, attempt: bytes) -> Commit | None:
         """The number of the record that this attempt became."""
-        row = self.db.row("SELECT number FROM log WHERE attempt = ?", (attempt,))
+        row = self._reading.row("SELECT number FROM log WHERE attempt = ?", (attempt,))
         return Commit(row[0]) if row else None
 
     def head(self, number: Commit) -> Head:
         """The head of a record that is known."""
-        row = self.db.row("SELECT head FROM log WHERE number = ?", (number,))
-        if row is None:
-            raise ViewDamagedError(f"{self.db.path}: record {number} is missing")
-        return _decode_head(row[0], self.db.path)
+        return _head(self._reading, number)
+
+    def check_body(self, body: records.Body) -> None:
+        """See `heads.check_body`."""
+        check_body(self._reading, body)
 
     def apply_heads(self, published: Sequence[Published]) -> None:
         """See `heads.apply_heads`."""
-        apply_heads(self.db, published)
-
-    def check_source_head(self, body: records.Body) -> None:
-        """See `heads.check_source_head`."""
-        check_source_head(self.db, body)
+        with self._writing:
+            apply_heads(self.db, published)
 
     def fact(self, name: str) -> str | None:
         """A fact about the repository: see the table."""
-        row = self.db.row("SELECT value FROM fact WHERE name = ?", (name,))
+        row = self._reading.row("SELECT value FROM fact WHERE name = ?", (name,))
         return str(row[0]) if row else None
 
     def pending(self, stream: int, limit: int) -> list[Piece]:
-        """The next pieces that a stream has to apply, in order, at most `limit`."""
+        """The next pieces that a stream has to apply, in order, at most `limit`.
+
+        A stream that has none is moved to the end of what is known.
+        """
+        with self._writing:
+            # The tip comes first: a record that another process adds from here on is not passed.
+            tip = _tip(self.db)
+            cursor = self._cursor(stream)
+            pieces = self._pieces(stream, cursor, limit)
+            if not pieces:
+                self._skip_to(stream, tip.number + 1, cursor)
+        return pieces
+
+    def _pieces(self, stream: int, cursor: tuple[int, int], limit: int) -> list[Piece]:
         pieces: list[Piece] = []
-        record, index = self._cursor(stream)
+        record, index = cursor
         for number, head in self._heads(stream, record):
             refs = _refs(head, stream)
             begin = index if number == record else 0
@@ -96,14 +114,12 @@ class Replica:
                 for at in range(begin, min(len(refs), begin + limit - len(pieces)))
             )
             if len(pieces) == limit:
-                return pieces
-        if not pieces:
-            self._skip_to(stream, self.tip().number + 1, (record, index))
+                break
         return pieces
 
     def apply_piece(self, piece: Piece, part: BlockPart | EntryPart) -> None:
         """Apply one piece in one transaction, unless another process has done so meanwhile."""
-        with self.db.writing():
+        with self._writing, self.db.writing():
             record, index = self._cursor(piece.stream)
             if (piece.record, piece.index) < (record, index):
                 return
@@ -116,19 +132,23 @@ class Replica:
                 (piece.stream, piece.record, piece.index + 1),
             )
 
+    def streams(self) -> list[int]:
+        """All streams: that of the blocks, and those of the entries of each known source."""
+        return [BLOCKS, *(row[0] for row in self.db.rows("SELECT number FROM source"))]
+
     def is_current(self, stream: int) -> bool:
         """Whether a stream has applied all that the known heads name."""
         return not self.pending(stream, 1)
 
     def _apply_blocks(self, piece: Piece, part: BlockPart) -> None:
         row = self._log_row(piece.record)
-        new = records.new_ids(self.head(piece.record).body)
+        new = records.new_ids(_head(self.db, piece.record).body)
         blocks, segments, packs = (int(row[column]) for column in (0, 1, 2))
-        apply_blocks(self.db, part, piece.ref, (blocks, segments, packs), new)
+        apply_blocks(self.db, part, piece.ref, (blocks, segments, packs), new, piece.record)
 
     def _apply_entries(self, piece: Piece, part: EntryPart) -> None:
         row = self._log_row(piece.record)
-        body = self.head(piece.record).body
+        body = _head(self.db, piece.record).body
         assert isinstance(body, Ingest)
         anchor = self.db.row("SELECT anchor FROM snapshot WHERE number = ?", (piece.record,))
         assert anchor is not None
@@ -151,14 +171,14 @@ class Replica:
             (number,),
         )
         if row is None:
-            raise ViewDamagedError(f"{self.db.path}: record {number} is missing")
+            raise _missing(self.db, number)
         return row
 
     def _heads(self, stream: int, begin: int) -> Iterator[tuple[Commit, Head]]:
+        of_source = "" if stream == BLOCKS else " AND source = ?2"
+        values = (begin,) if stream == BLOCKS else (begin, stream)
         for number, head in self.db.stream(
-            "SELECT number, head FROM log WHERE number >= ?1 AND (?2 = 0 OR source = ?2)"
-            " ORDER BY number",
-            (begin, stream),
+            f"SELECT number, head FROM log WHERE number >= ?1{of_source} ORDER BY number", values
         ):
             yield Commit(number), _decode_head(head, self.db.path)
 
@@ -177,6 +197,25 @@ class Replica:
 
 def _refs(head: Head, stream: int) -> tuple[PartRef, ...]:
     return records.part_refs(head.body)[0 if stream == BLOCKS else 1]
+
+
+def _tip(db: Database) -> Tip:
+    row = db.row("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1")
+    return Tip(Commit(row[0]), row[1]) if row else Tip(NO_COMMIT, records.NO_HASH)
+
+
+def _head(db: Database, number: Commit) -> Head:
+    row = db.row("SELECT head FROM log WHERE number = ?", (number,))
+    if row is None:
+        raise _missing(db, number)
+    return _decode_head(row[0], db.path)
+
+
+def _missing(db: Database, number: Commit) -> ViewDamagedError:
+    return ViewDamagedError(
+        f"{db.path}: record {number} is missing",
+        hint="it is only a copy: move it away, and it is built again from the repository",
+    )
 
 
 def _decode_head(data: bytes, path: Path) -> Head:

@@ -94,6 +94,14 @@ CREATE TABLE entry (
   PRIMARY KEY (directory, name, first)
 ) STRICT, WITHOUT ROWID;
 
+-- The directories in which a commit changed entries: what leads from two snapshots to what differs
+-- between them, at a thousandth of the size of an index over the ends of all intervals.
+CREATE TABLE touched (
+  record    INTEGER NOT NULL,
+  directory INTEGER NOT NULL,
+  PRIMARY KEY (record, directory)
+) STRICT, WITHOUT ROWID;
+
 -- One source inode in one state; its number is the inode number in the mount. Never changed.
 CREATE TABLE node (
   number   INTEGER PRIMARY KEY,     -- from 2: 1 is the mount's root
@@ -109,14 +117,16 @@ CREATE TABLE node (
   xattrs   BLOB                     -- msgpack list of (name, value); null for none
 ) STRICT;
 
--- Lists of extents, shared by the contents of versions of a huge file.
+-- Lists of extents, shared by the contents of versions of a huge file. They come with the entries of
+-- a source, so only what is of the same source can refer to one; the newest of a key is meant.
 CREATE TABLE list (
   number INTEGER PRIMARY KEY,
+  source INTEGER NOT NULL,
   key    BLOB NOT NULL,             -- keyed hash of what it lists
   length INTEGER NOT NULL,          -- plain bytes
   items  BLOB NOT NULL              -- as node.data
 ) STRICT;
-CREATE INDEX list_key ON list (key);
+CREATE INDEX list_key ON list (source, key);
 
 -- One stored copy of a block. Two hosts that stored the same block have made two.
 CREATE TABLE block (
@@ -129,6 +139,15 @@ CREATE TABLE block (
 ) STRICT;
 CREATE INDEX block_tag ON block (tag);
 
+-- Blocks that were found damaged, and since when: no delta relies on them until they have been
+-- stored again and moved there. Rows stay, because a delta of that time may be applied later.
+CREATE TABLE suspect (
+  block INTEGER NOT NULL,
+  first INTEGER NOT NULL,           -- the record that said so
+  last  INTEGER NOT NULL,           -- the record that moved it; 2^62 while it is damaged
+  PRIMARY KEY (block, first)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE segment (
   number INTEGER PRIMARY KEY,
   pack   INTEGER NOT NULL,
@@ -139,6 +158,8 @@ CREATE TABLE segment (
   block  INTEGER NOT NULL,          -- number of the first block that was stored in it
   blocks INTEGER NOT NULL           -- blocks that were stored in it
 ) STRICT;
+CREATE INDEX segment_block ON segment (block);
+CREATE INDEX segment_pack ON segment (pack, place);
 
 CREATE TABLE pack (
   number INTEGER PRIMARY KEY,
@@ -147,11 +168,11 @@ CREATE TABLE pack (
   header BLOB NOT NULL              -- its sealed keys, so that one request reads a segment
 ) STRICT;
 
--- Packs on their way out; a pack that is not here is in use.
+-- Packs on their way out, and parts that no record names; what is not here is in use.
 CREATE TABLE fate (
-  pack   BLOB PRIMARY KEY,          -- name
+  name   BLOB PRIMARY KEY,          -- of a pack or part: 16 random bytes either way
   state  INTEGER NOT NULL,          -- 1 condemned · 2 deleting · 3 gone
-  record INTEGER NOT NULL           -- that said so
+  record INTEGER NOT NULL           -- that condemned it; from 2 on the one that said 2
 ) STRICT, WITHOUT ROWID;
 
 -- Names of users and groups as the source's host knew them.

@@ -7,8 +7,9 @@ import msgspec
 
 from snapfs.metadata import contents
 from snapfs.metadata.database import Database, Row
+from snapfs.metadata.entries import BY_NAME
 from snapfs.model.attributes import NANOSECONDS, Attributes
-from snapfs.model.content import Content, Extent, Listed
+from snapfs.model.content import Content, Extent, Listed, Stored
 from snapfs.model.identity import Commit, DirectoryNumber, NodeNumber
 
 _NODE = (
@@ -101,9 +102,7 @@ class Tree:
 
     def child(self, parent: int, name: bytes) -> DirectoryNumber | None:
         """The number of a directory that this source ever had, held or not."""
-        row = self._db.row(
-            "SELECT number FROM directory WHERE parent = ? AND name = ?", (parent, name)
-        )
+        row = self._db.row(BY_NAME, (parent, name))
         return DirectoryNumber(int(row[0])) if row else None
 
     def root(self, commit: Commit) -> Entry | None:
@@ -140,10 +139,28 @@ class Tree:
         row = self._db.row("SELECT key FROM list WHERE number = ?", (number,))
         return row[0] if row else None
 
-    def list_number(self, key: bytes) -> int | None:
-        """The number of the list with this key."""
-        row = self._db.row("SELECT min(number) FROM list WHERE key = ?", (key,))
-        return int(row[0]) if row and row[0] is not None else None
+    def may_refer_to_list(self, source: int, key: bytes) -> bool:
+        """Whether a delta of this source may name the list of this key instead of its extents.
+
+        The newest of the key is meant then. It is of no use where it holds a copy of a block whose
+        pack is on its way out: the same block may by now be stored elsewhere too.
+        """
+        row = self._db.row(
+            "SELECT max(number) FROM list WHERE source = ? AND key = ?", (source, key)
+        )
+        return row is not None and row[0] is not None and self._stays(row[0])
+
+    def _stays(self, number: int) -> bool:
+        extents = self.listed(Listed(number, 0))
+        blocks = [extent.number for extent in extents if isinstance(extent, Stored)]
+        leaving = self._db.row(
+            "SELECT 1 FROM json_each(?) j CROSS JOIN block b ON b.number = j.value"
+            " JOIN segment s ON s.number = b.segment JOIN pack p ON p.number = s.pack"
+            " JOIN fate f ON f.name = p.name LIMIT 1",
+            (msgspec.json.encode(blocks).decode(),),
+        )
+        inner = (extent.number for extent in extents if isinstance(extent, Listed))
+        return leaving is None and all(self._stays(number) for number in inner)
 
 
 def _entry(row: Row) -> Entry:
@@ -162,7 +179,7 @@ def _node(row: Row) -> Node:
         nlink=nlink,
         size=size,
         rdev=rdev,
-        target=data if is_link else b"",
+        target=(data or b"") if is_link else b"",
         xattrs=_xattr_decoder.decode(xattrs) if xattrs else (),
     )
     return Node(NodeNumber(number), attributes, b"" if is_link else data or b"")

@@ -87,7 +87,7 @@ def _check_not_mounted(path: Path, mounted: mountinfo.Mounted | None) -> None:
         raise _unusable(path, error) from error
     raise MountError(
         f"{path}: snapfs is mounted here already",
-        hint=f"'snapfs unmount {path}' ends it",
+        hint=f"'snapfs umount {path}' ends it",
     )
 
 
@@ -99,7 +99,7 @@ def _unusable(path: Path, error: OSError) -> MountError:
     if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
         return MountError(
             f"{path}: a mount is left here whose program has ended",
-            hint=f"clear it with 'snapfs unmount {path}'",
+            hint=f"clear it with 'snapfs umount {path}'",
         )
     return MountError(f"{path}: {error.strerror}", hint="choose another directory")
 

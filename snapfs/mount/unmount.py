@@ -36,7 +36,7 @@ def unmount(
     if mounted.fstype != FSTYPE:
         raise MountError(
             f"{mountpoint}: is a mount of another kind ({mounted.fstype})",
-            hint="'snapfs unmount' ends only what 'snapfs mount' began; use 'umount'",
+            hint="'snapfs umount' ends only what 'snapfs mount' began; use 'umount'",
         )
     done = subprocess.run(
         _command(resolved, lazy=lazy, machine=machine), capture_output=True, text=True, check=False,

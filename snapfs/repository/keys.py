@@ -95,15 +95,28 @@ async def read_key_objects(store: Store) -> KeyObjects:
 async def unlock(store: Store, found: KeyObjects, secret: str, *, first: str | None = None) -> Keys:
     """The keys that a passphrase or recovery code opens; `first` is the slot to try first.
 
-    Raises WrongPassphraseError, FormatError where no ring opens, StoreError.
+    Raises WrongPassphraseError, NoRepositoryError where there are no slots at all, FormatError
+    where no ring opens, StoreError.
     """
+    if not found.slots and not found.damaged:
+        raise NoRepositoryError(
+            f"{store.url}: this repository has no key slots",
+            hint="if its creation was interrupted, 'snapfs init' goes on where it stopped",
+        )
+    failure: FormatError | None = None
     for candidate in sorted(found.slots, key=lambda slot: (slot.id != first, slot.id)):
         master = await trio.to_thread.run_sync(
             slots.open_slot, candidate.slot, secret, found.marker
         )
-        if master is not None:
-            opened = await _open_ring(store, found, master)
-            return keys_of(found, candidate.id, master, opened)
+        if master is None:
+            continue
+        try:
+            return keys_of(found, candidate.id, master, await open_ring(store, found, master))
+        except FormatError as error:
+            # A slot that another 'init' left behind, which came second, opens no ring.
+            failure = failure or error
+    if failure is not None:
+        raise failure
     damaged = f"; {len(found.damaged)} slots cannot be read" if found.damaged else ""
     raise WrongPassphraseError(
         f"{store.url}: this passphrase opens none of the {len(found.slots)} key slots{damaged}",
@@ -135,8 +148,8 @@ async def _read_slot(store: Store, name: str) -> FoundSlot | str | None:
         return None
 
 
-async def _open_ring(store: Store, found: KeyObjects, master: bytes) -> Ring:
-    """The newest ring that this master key sealed."""
+async def open_ring(store: Store, found: KeyObjects, master: bytes) -> Ring:
+    """The newest ring that this master key sealed. Raises FormatError where there is none."""
     failure: FormatError | None = None
     for name in _newest_first(found.rings):
         try:

@@ -14,13 +14,15 @@ import trio
 from snapfs.errors import (
     FormatError,
     LogCutError,
+    NoRepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
     PutConflictError,
+    RepositoryExistsError,
     StoreUnavailableError,
 )
 from snapfs.formats import objects, parts, records
-from snapfs.formats.records import Body, Head
+from snapfs.formats.records import Body, Head, Init, Upgrade
 from snapfs.metadata.heads import Published
 from snapfs.metadata.replica import Replica, Tip
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
@@ -66,13 +68,13 @@ class Log:
 
         Raises LogCutError where the log is not a continuation of what this replica knows: its own
         last record is missing or another, or there is a gap. NewerFormatError where the log says
-        that this program cannot read on. Nothing is applied then.
+        that this program cannot read on. Nothing that lies behind is applied then.
         """
         async with self._lock:
-            while not await self._advance():
-                pass
-            levels.check_read(self._replica)
-            return self._replica.tip()
+            while True:
+                levels.check_read(self._replica)
+                if await self._advance():
+                    return self._replica.tip()
 
     async def publish(
         self, attempt: Attempt, make_body: Callable[[], Body], author: Author
@@ -83,16 +85,18 @@ class Log:
         is the commit. The body is made anew for each number that is tried, after all records
         before it are known; it may raise, where it cannot follow on them.
 
-        Raises SourceMovedError where the delta's source has moved on,
-        StoreUnavailableError where it could not be learned whether the put took effect; the
-        attempt then tells, once the log can be read again.
+        Raises DeltaVoidError where the body cannot follow on the log (see `heads.check_body`),
+        StoreUnavailableError where it could not be learned whether the put took effect:
+        publishing the same attempt again finds out, and makes no second record.
         """
         delay = _FIRST_DELAY
         while True:
             tip = await self.catch_up()
+            known = self._replica.attempt(attempt)
+            if known is not None:
+                return known
             levels.check_write(self._replica)
-            body = make_body()
-            self._replica.check_source_head(body)
+            body = self._body(make_body, tip)
             number = Commit(tip.number + 1)
             head = Head(tip.hash, attempt, author.host, self._now(), author.program, body)
             data = records.encode(
@@ -104,6 +108,18 @@ class Log:
             log.info("record %d went to another host; trying the next number", number)
             await trio.sleep(random.uniform(0, delay))
             delay = min(2 * delay, _LONGEST_DELAY)
+
+    def _body(self, make_body: Callable[[], Body], tip: Tip) -> Body:
+        body = make_body()
+        if tip.number == NO_COMMIT and not isinstance(body, Init):
+            raise NoRepositoryError(
+                f"{self._store.url}: the creation of this repository was interrupted",
+                hint="run 'snapfs init' with the same passphrase: it goes on where it stopped",
+            )
+        if tip.number != NO_COMMIT and isinstance(body, Init):
+            raise RepositoryExistsError(f"{self._store.url}: the log has begun already")
+        self._replica.check_body(body)
+        return body
 
     async def _advance(self) -> bool:
         """One round of catching up; true at the head of the log."""
@@ -180,6 +196,8 @@ class Log:
                 break  # listed, and not there yet: the next round looks again
             head = self._decode(number, stored)
             published.append(Published(number, parts.digest(stored), head))
+            if isinstance(head.body, Init | Upgrade):
+                break  # the level that it states comes before what needs that level
         await trio.to_thread.run_sync(self._replica.apply_heads, published)
 
     def _decode(self, number: Commit, stored: bytes) -> Head:

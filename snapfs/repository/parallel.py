@@ -22,6 +22,10 @@ class Tasks:
         """Run `task` beside the block; it is over before the block ends."""
         self._nursery.start_soon(self._run, task)
 
+    def cancel(self) -> None:
+        """End all tasks; the block too, at its next checkpoint."""
+        self._nursery.cancel_scope.cancel()
+
     async def _run(self, task: Callable[[], Awaitable[object]]) -> None:
         try:
             await task()

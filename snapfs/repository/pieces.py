@@ -5,7 +5,7 @@ from functools import partial
 
 import trio
 
-from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError
+from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError, SnapfsError
 from snapfs.formats import objects, parts
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.metadata.replica import BLOCKS, Piece, Replica
@@ -15,6 +15,8 @@ from snapfs.stores.base import Store
 
 _AT_ONCE = 8
 "parts that are fetched at once; each is a megabyte at most as we write them"
+_OWN_KEPT = 16
+"parts that need not be fetched again; as objects in memory each takes some megabytes"
 
 
 class Parts:
@@ -28,7 +30,7 @@ class Parts:
         self._replica = replica
         self._random = random_bytes
         self._own: dict[bytes, BlockPart | EntryPart] = {}
-        "uploaded by this process and not yet applied, so that they need not be fetched"
+        "uploaded by this process and not yet applied; the first of them are the first wanted"
         self._lock = trio.Lock()
 
     async def upload(self, part: BlockPart | EntryPart, first: tuple[int, int, int]) -> PartRef:
@@ -38,7 +40,8 @@ class Parts:
             parts.encode_part, part, name, self._keys.repository, self._keys.epochs, self._random
         )
         await self._store.put(objects.part(name), data)
-        self._own[name] = part
+        if len(self._own) < _OWN_KEPT:
+            self._own[name] = part
         return PartRef(name, len(data), parts.digest(data), first)
 
     def drop_own(self) -> None:
@@ -46,16 +49,27 @@ class Parts:
         self._own.clear()
 
     async def catch_up(self, streams: Iterable[int]) -> None:
-        """Apply what the known heads name for these streams; blocks come first where asked for."""
+        """Apply what the known heads name for these streams; entries need the blocks before them.
+
+        Raises DamagedError where a part is lost, damaged or contradicts its record; what comes
+        before it is applied. StoreError, LocalError.
+        """
+        wanted = set(streams)
         async with self._lock:
-            for stream in sorted(streams):
-                while pieces := self._replica.pending(stream, _AT_ONCE):
+            for stream in sorted(wanted | {BLOCKS}) if wanted else ():
+                while pieces := await self._pending(stream):
                     await self._apply(pieces)
+
+    async def _pending(self, stream: int) -> list[Piece]:
+        return await trio.to_thread.run_sync(self._replica.pending, stream, _AT_ONCE)
 
     async def _apply(self, pieces: list[Piece]) -> None:
         fetched = await gather(partial(self._fetch, piece) for piece in pieces)
         for piece, part in zip(pieces, fetched, strict=True):
-            await trio.to_thread.run_sync(self._replica.apply_piece, piece, part)
+            try:
+                await trio.to_thread.run_sync(self._replica.apply_piece, piece, part)
+            except FormatError as error:
+                raise self._damaged(piece, error) from error
             self._own.pop(piece.ref.name, None)
 
     async def _fetch(self, piece: Piece) -> BlockPart | EntryPart:
@@ -69,8 +83,10 @@ class Parts:
                 decode, data, piece.ref, self._keys.repository, self._keys.epochs
             )
         except (ObjectNotFoundError, FormatError) as error:
-            raise DamagedError(
-                f"{self._store.url}: a part of log record {piece.record} is lost or damaged: "
-                f"{error}",
-                hint="run 'snapfs check', and 'snapfs repair' if it says so",
-            ) from error
+            raise self._damaged(piece, error) from error
+
+    def _damaged(self, piece: Piece, error: SnapfsError) -> DamagedError:
+        return DamagedError(
+            f"{self._store.url}: a part of log record {piece.record} is lost or damaged: {error}",
+            hint="run 'snapfs check', and 'snapfs repair' if it says so",
+        )

@@ -116,6 +116,8 @@ class ContentReader:
                 found.append(_Located(place, piece.start, piece.length))
             case Listed() as listed:
                 inner = Layout(self._tree.listed(listed))
+                if inner.length != listed.length:
+                    raise _damaged(f"list {listed.number} is not in the local database as it was")
                 found.extend(self._locate(inner, piece.start, piece.length))
 
     def _wanted(self, place: Place) -> Wanted:

@@ -135,8 +135,9 @@ async def open_view(
 ) -> AsyncIterator[Repository]:
     """This machine's view of a repository whose keys are known."""
     state = State(directories, keys.repository)
-    replica = await trio.to_thread.run_sync(Replica.open, state.replica)
-    with replica.db, Database.open_readonly(state.replica) as db:
+    opened = await trio.to_thread.run_sync(Replica.open, state.replica)
+    with opened.db, Database.open_readonly(state.replica) as db:
+        replica = Replica(opened.db, reading=db)
         _check_replica(replica, keys)
         log = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random)
         parts = Parts(store, keys, replica, random_bytes=world.random)

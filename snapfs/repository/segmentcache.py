@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from snapfs.metadata.blockindex import SegmentPlace
@@ -93,7 +94,11 @@ class DiskCache:
     def drop(self, place: SegmentPlace) -> None:
         """Remove a segment that turned out to be damaged."""
         name = _name(place)
-        self._path(name).unlink(missing_ok=True)
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            self._complain(error)
+            return
         with self._lock:
             if self._sizes is not None:
                 self._size -= self._sizes.pop(name, 0)
@@ -103,8 +108,9 @@ class DiskCache:
         if self._sizes is None:
             found: list[tuple[float, str, int]] = []
             for path in self._directory.glob("??/*"):
-                status = path.stat()
-                found.append((status.st_mtime, path.name, status.st_size))
+                with suppress(FileNotFoundError):  # another process let go of it
+                    status = path.stat()
+                    found.append((status.st_mtime, path.name, status.st_size))
             self._sizes = OrderedDict((name, size) for _, name, size in sorted(found))
             self._size = sum(self._sizes.values())
         return self._sizes

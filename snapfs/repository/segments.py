@@ -7,6 +7,7 @@ asked first: that one may be cancelled, the others go on.
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -15,8 +16,9 @@ from snapfs.formats import objects, packs
 from snapfs.formats.seal import ObjectKeys
 from snapfs.metadata.blockindex import SegmentPlace
 from snapfs.repository.keys import Keys
+from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.segmentcache import DiskCache, MemoryCache, PlainSegment
-from snapfs.stores.base import Store
+from snapfs.stores.base import ObjectTooShortError, Store
 
 RUN_BYTES = 4 * 1024 * 1024
 "sealed bytes of neighbouring segments that one request fetches"
@@ -48,13 +50,13 @@ class SegmentFetcher:
 
     def __init__(
         self, store: Store, keys: Keys, memory: MemoryCache, disk: DiskCache | None,
-        nursery: trio.Nursery,
+        tasks: Tasks,
     ) -> None:  # fmt: skip
         self._store = store
         self._keys = keys
         self._memory = memory
         self._disk = disk
-        self._nursery = nursery
+        self._tasks = tasks
         self._flights: dict[int, _Flight] = {}
         self._slots = trio.CapacityLimiter(_AT_ONCE)
         self._opened: dict[bytes, ObjectKeys] = {}
@@ -73,7 +75,7 @@ class SegmentFetcher:
         for run in runs(missing):
             for item in run:
                 self._flights[item.number] = _Flight()
-            self._nursery.start_soon(self._fly, run)
+            self._tasks.start(partial(self._fly, run))
 
     async def get(self, wanted: Wanted) -> PlainSegment:
         """The segment, fetched if need be.
@@ -94,28 +96,44 @@ class SegmentFetcher:
 
     async def _fly(self, run: list[Wanted]) -> None:
         """Fetch neighbouring segments and land each flight, whatever happens."""
-        async with self._slots:
-            try:
+        try:
+            async with self._slots:
                 await self._fetch(run)
-            finally:
-                for item in run:
-                    flight = self._flights.pop(item.number)
-                    if flight.segment is None and flight.failure is None:
-                        flight.failure = FormatError("the reading of a segment was broken off")
-                    flight.done.set()
+        finally:
+            for item in run:
+                flight = self._flights.pop(item.number)
+                if flight.segment is None and flight.failure is None:
+                    flight.failure = FormatError("the reading of a segment was broken off")
+                flight.done.set()
 
     async def _fetch(self, run: list[Wanted]) -> None:
         if self._disk is not None:
             run = [item for item in run if not await self._from_disk(item)]
         for part in runs(run):
             try:
-                sealed = await self._request(part)
-            except SnapfsError as error:
+                await self._fetch_run(part)
+            except ObjectTooShortError:
+                # The pack is cut: what lies before the cut is still to be had.
                 for item in part:
-                    self._flights[item.number].failure = error
-                continue
-            await trio.to_thread.run_sync(self._open_run, part, sealed)
-            self._keep(part)
+                    await self._fetch_cut(item)
+
+    async def _fetch_run(self, run: list[Wanted]) -> None:
+        try:
+            sealed = await self._request(run)
+        except ObjectTooShortError:
+            raise
+        except SnapfsError as error:
+            for item in run:
+                self._flights[item.number].failure = error
+            return
+        await trio.to_thread.run_sync(self._open_run, run, sealed)
+        self._keep(run)
+
+    async def _fetch_cut(self, item: Wanted) -> None:
+        try:
+            await self._fetch_run([item])
+        except ObjectTooShortError as error:
+            self._flights[item.number].failure = FormatError(f"a pack is cut short: {error}")
 
     async def _request(self, run: list[Wanted]) -> bytes:
         first, last = run[0].place, run[-1].place
@@ -147,7 +165,7 @@ class SegmentFetcher:
             try:
                 plain = packs.open_segment(self._pack_keys(item.place), item.place.place, piece)
                 flight.segment = PlainSegment(plain)
-            except FormatError as error:
+            except SnapfsError as error:
                 flight.failure = error
                 continue
             if to_disk and self._disk is not None:
@@ -176,9 +194,9 @@ async def open_fetcher(
     store: Store, keys: Keys, *, memory_bytes: int, disk: DiskCache | None
 ) -> AsyncIterator[SegmentFetcher]:
     """A fetcher whose tasks end with the block; what is still on its way then is given up."""
-    async with trio.open_nursery() as nursery:
-        yield SegmentFetcher(store, keys, MemoryCache(memory_bytes), disk, nursery)
-        nursery.cancel_scope.cancel()
+    async with together() as tasks:
+        yield SegmentFetcher(store, keys, MemoryCache(memory_bytes), disk, tasks)
+        tasks.cancel()
 
 
 def runs(wanted: list[Wanted]) -> list[list[Wanted]]:

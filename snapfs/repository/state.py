@@ -84,7 +84,9 @@ def remember_place(directories: Directories, url: str, place: Place) -> None:
 
 def make_private(directory: Path) -> None:
     """Create a directory and those above it that are missing, for this user alone."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in [*reversed(directory.parents), directory]:
+        if not missing.is_dir():
+            missing.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from snapfs.repository.repository import World
 from snapfs.stores.base import Store
 
 _COMPRESSING = 4
-"segments that wait for, or are in, compression"
+"segments that wait for compression, are in it, or wait for those before them"
 _UPLOADING = 3
 "packs that are being sealed, verified and uploaded"
 
@@ -52,7 +52,6 @@ class PackWriter:
         self._world = world
         self._level = level
         self._tasks = tasks
-        self._compressing = trio.Semaphore(_COMPRESSING)
         self._uploading = trio.Semaphore(_UPLOADING)
         self._slots: deque[_Slot] = deque()
         self._building = trio.CapacityLimiter(1)
@@ -65,18 +64,19 @@ class PackWriter:
 
     async def add(self, segment: Segment) -> None:
         """Take the next segment; waits while memory is full. Raises what a failed upload raised."""
-        await self._compressing.acquire()
+        while len(self._slots) >= _COMPRESSING:
+            await self._collect_first()
         slot = _Slot()
         self._slots.append(slot)
         self._tasks.start(lambda: self._compress(segment, slot))
-        await self._collect(wait=False)
 
     async def flush(self) -> list[PackRow]:
         """End the current pack; the rows of all packs since the last flush, in order.
 
         When this returns, all of them are durable in the store: a record may name them.
         """
-        await self._collect(wait=True)
+        while self._slots:
+            await self._collect_first()
         await self._close_pack()
         async with self._progress:
             while len(self._rows) < self._begun:
@@ -90,17 +90,15 @@ class PackWriter:
             packs.pack_segment, segment.plain, segment.keys, segment.lengths, self._level
         )
         slot.ready.set()
-        self._compressing.release()
 
-    async def _collect(self, *, wait: bool) -> None:
-        """Move compressed segments into the current pack, in their order."""
-        while self._slots and (wait or self._slots[0].ready.is_set()):
-            slot = self._slots.popleft()
-            await slot.ready.wait()
-            assert slot.packed is not None
-            self._current.append(slot.packed)
-            if _is_full(self._current):
-                await self._close_pack()
+    async def _collect_first(self) -> None:
+        """Move the first segment into the current pack, once it is compressed."""
+        slot = self._slots.popleft()
+        await slot.ready.wait()
+        assert slot.packed is not None
+        self._current.append(slot.packed)
+        if _is_full(self._current):
+            await self._close_pack()
 
     async def _close_pack(self) -> None:
         if not self._current:

@@ -42,11 +42,15 @@ class Refusal:
     code: str
     "S3's name for the error; the status again where the server gave none"
     message: str
+    cut: bool = False
+    "the server gave it, but the connection ended before it came"
 
 
 def refusal_error(refusal: Refusal, *, place: str, bucket: str) -> StoreError:
     """What a refusal means for any verb. `place` is the object's URL."""
     what = f"{place}: {refusal.code} (status {refusal.status}) {refusal.message}".rstrip()
+    if refusal.cut:
+        return StoreUnavailableError(f"{what} (the answer was cut short)")
     if refusal.code == "NoSuchKey":
         return ObjectNotFoundError(f"{place}: no such object")
     if refusal.code == "NoSuchBucket":
@@ -88,11 +92,12 @@ def refusal_of(error: Exception) -> Refusal | None:
     if not isinstance(error, ClientError):
         return None
     details = error.response.get("Error", {})
-    return Refusal(
-        status=int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)),
-        code=str(details.get("Code", "")),
-        message=str(details.get("Message", "")),
-    )
+    answer = error.response.get("ResponseMetadata", {})
+    status, code = int(answer.get("HTTPStatusCode", 0)), str(details.get("Code", ""))
+    headers = answer.get("HTTPHeaders", {})
+    # botocore puts the status where it could not read the code.
+    promised = "xml" in headers.get("content-type", "") and headers.get("content-length") != "0"
+    return Refusal(status, code, str(details.get("Message", "")), promised and code == str(status))
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:

@@ -73,6 +73,23 @@ class Machine:
         assert report.snapshot is not None
         return records.new_ids(self.repository.replica.head(report.snapshot.number).body)
 
+    def new_nodes(self, report: IngestReport) -> int:
+        """How many nodes within the tree a snapshot's record added.
+
+        The directories above the tree are left out: anybody may touch those meanwhile.
+        """
+        assert report.snapshot is not None
+        row = self.repository.db.row(
+            "SELECT nodes FROM log WHERE number = ?", (report.snapshot.number,)
+        )
+        assert row is not None
+        new = range(row[0], row[0] + self.delta(report).nodes)
+        return sum(node in new for node in set(self.nodes(report).values()))
+
+    def above(self) -> list[int]:
+        """When the directories above the tree were last touched."""
+        return [parent.stat().st_ctime_ns for parent in self.tree.parents]
+
     def nodes(self, report: IngestReport) -> dict[bytes, int]:
         """The inode number of everything that a snapshot has of the tree, by path below it."""
         assert report.snapshot is not None

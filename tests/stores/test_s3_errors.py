@@ -1,6 +1,7 @@
 """What a server can answer, and what it means: against a server that answers as it is told."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,16 @@ async def test_a_web_server_that_is_no_store_is_not_an_empty_store(
         await store.get("log/1")
     assert not isinstance(caught.value, ObjectNotFoundError)
     assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+@pytest.mark.parametrize("length", [0, 40])
+async def test_a_refusal_that_is_cut_is_worth_another_try(
+    store: S3Store, server: CannedServer, length: int
+) -> None:
+    whole = s3_error(404, "NoSuchKey")
+    server.answer = replace(whole, body=whole.body[:length], claims=len(whole.body))
+    with pytest.raises(StoreUnavailableError):
+        await store.get("log/1")
 
 
 async def test_deleting_what_is_absent_is_no_error_wherever_the_server_minds(

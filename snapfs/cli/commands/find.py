@@ -45,7 +45,7 @@ class MatchJson(msgspec.Struct, omit_defaults=True):
 @click.argument("pattern", required=False)
 @click.option("--ignore-case", "-i", is_flag=True, help="A to Z match a to z.")
 @click.option("--type", "types", metavar="T", help="f, d, l, c, b, p or s; several with commas.")
-@click.option("--size", "sizes", multiple=True, metavar="N", help="+10M: more; -1K: less; 5K: just.")
+@click.option("--size", "sizes", multiple=True, metavar="N", help="+10M: more; -1K: less; 5K.")
 @click.option("--newer", metavar="TIME", help="Modified after a time: 2026-11-03T14:30, -3d.")
 @click.option("--older", metavar="TIME", help="Modified before a time.")
 @click.option("--owner", metavar="USER", help="Of this user, by number or name.")

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import click
 import msgspec
@@ -86,12 +87,12 @@ class _Subject:
 def command(given: Globals, path: str, host: str | None, name: str | None) -> None:
     """Show every version of a file, or every name that a directory ever had.
 
-    PATH is absolute as it was at the source; else it is taken from where you are. FIRST and LAST are
-    the oldest and newest snapshot that show a version, CHANGED is what differs from the one before:
-    type, content, mode, owner, time or xattrs. 'deleted' means that the snapshots from FIRST to LAST
-    have nothing at PATH. All sources are looked at that --host and --name allow.
+    PATH is absolute as it was at the source; else it is taken from where you are. FIRST and LAST
+    are the oldest and newest snapshot that show a version, CHANGED is what differs from the one
+    before: type, content, mode, owner, time or xattrs. 'deleted' means that the snapshots from
+    FIRST to LAST have nothing at PATH. All sources are looked at that --host and --name allow.
     """
-    wanted = absolute(os.fsencode(path), os.getcwdb())
+    wanted = absolute(os.fsencode(path), os.fsencode(Path.cwd()))
     with asking(given, sources_of(Filter(host, name))) as view:
         moments = moments_of(view.db, view.found)
         history = History(view.db, moments)
@@ -102,7 +103,7 @@ def command(given: Globals, path: str, host: str | None, name: str | None) -> No
     if not any(told):
         raise PathNotFoundError(
             f"no snapshot has {render.shown(wanted)}",
-            hint=f"'snapfs find {shlex.quote(os.fsdecode(os.path.basename(wanted)))}' looks for it",
+            hint=f"'snapfs find {shlex.quote(Path(os.fsdecode(wanted)).name)}' looks for the name",
         )
 
 

@@ -6,10 +6,11 @@ a delta that is thrown away keeps its blocks.
 
 from collections.abc import Callable
 
-from snapfs.errors import FormatError
+from snapfs.errors import DeltaVoidError, FormatError
 from snapfs.formats import packs
 from snapfs.jobs.ingest.contents import Item
 from snapfs.metadata.blockindex import BlockIndex
+from snapfs.model.identity import BlockKey
 from snapfs.repository.writer import Segment
 
 
@@ -28,7 +29,8 @@ class BlockSink:
         self._keys: list[bytes] = []
         self._size = 0
         self.relied: set[int] = set()
-        "numbers of the packs that hold the known blocks which the delta refers to"
+        """Numbers of the packs that hold the known blocks which deltas refer to. Kept beyond a
+        commit: a file that is still being read refers to blocks of which no entry speaks yet."""
         self.new_blocks = 0
         "in the open segment and all since the last commit"
         self.new_bytes = 0
@@ -49,6 +51,13 @@ class BlockSink:
             return Item(key, key, length)
         return Item(self._append(key, plain, length), key, length)
 
+    def rely(self, key: bytes) -> None:
+        """A delta will refer to this known block by its key."""
+        known = self._index.find(BlockKey(key))
+        if known is None:
+            raise DeltaVoidError(f"block {key.hex()[:16]} is not in the repository any more")
+        self.relied.add(known.pack)
+
     def flush(self) -> None:
         """Hand over the open segment."""
         if self._pieces:
@@ -60,7 +69,6 @@ class BlockSink:
     def committed(self) -> None:
         """All blocks so far are in the replica: they are known from now on."""
         self._pending.clear()
-        self.relied.clear()
         self.new_blocks = self.new_bytes = 0
 
     def _append(self, key: bytes, plain: bytes | memoryview, length: int) -> int:

@@ -20,14 +20,16 @@ from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
 from snapfs.jobs.ingest.files import Captured, FileReader
 from snapfs.jobs.ingest.options import Findings, IngestOptions
+from snapfs.jobs.ingest.reach import about
+from snapfs.jobs.ingest.removal import clear_below
 from snapfs.jobs.ingest.tally import Tally
 from snapfs.jobs.ingest.walk import Baseline, Walk
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.blockindex import BlockIndex
-from snapfs.metadata.entries import ANCHOR, ROOT
+from snapfs.metadata.entries import ANCHOR, ROOT, join
 from snapfs.metadata.local import Local
 from snapfs.metadata.snapshots import Snapshots
-from snapfs.metadata.tree import Node, Tree
+from snapfs.metadata.tree import Entry, Node, Tree
 from snapfs.model.attributes import Attributes
 from snapfs.model.content import Hole, Listed, Stored
 from snapfs.model.finding import Finding
@@ -96,13 +98,19 @@ class Capture:
         """Plain bytes read from the source so far."""
         return self._reader.bytes_read
 
-    def begin_again(self) -> None:
-        """Throw the delta away; what has been counted of it, too."""
+    def begin_again(self, *, uploads_void: bool) -> None:
+        """Throw the delta away, and what has been counted of it; the blocks too if they are void.
+
+        To be called on the event loop, while no thread is capturing.
+        """
         self.delta.committed()
         self.sink.relied.clear()
+        self.findings.clear()
+        if uploads_void:
+            self.sink.committed()
         self.tally = Tally()
         self.progress.files = self.progress.bytes = 0
-        trio.from_thread.run_sync(self.committer.begin_delta)
+        self.committer.begin_delta(uploads_void=uploads_void)
 
     def _new_walk(self) -> Walk:
         dry = self.options.dry_run
@@ -120,6 +128,8 @@ class Capture:
             spill=self.repository.state.directory,
             checkpoint=self._checkpoint,
             same_content=(lambda node, items: True) if dry else self._same_content,
+            began_ns=self.repository.world.now_ns(),
+            check_cancelled=trio.from_thread.check_cancelled,
         )
 
     def _baseline(self) -> Baseline:
@@ -134,6 +144,7 @@ class Capture:
         due = (
             sink.new_blocks >= options.progress_blocks
             or sink.new_bytes >= options.progress_bytes
+            or self.delta.rows >= options.progress_rows
             or time.monotonic() - self._committed_at >= options.progress_seconds
         )
         if not due or options.dry_run or (self.delta.is_empty and not sink.new_blocks):
@@ -176,6 +187,8 @@ class Capture:
         )
 
     def _emit_segment(self, segment: Segment) -> None:
+        if self.options.dry_run:
+            return
         trio.from_thread.run(self.writer.add, segment)
         self.progress.stored_bytes = self.writer.stored_bytes
 
@@ -190,7 +203,8 @@ class Capture:
         self.progress.findings = self.findings.total
 
     def _knows_list(self, key: bytes) -> bool:
-        return self.tree.list_number(key) is not None
+        source = self._baseline().source
+        return source is not None and self.tree.may_refer_to_list(source.number, key)
 
     def _same_content(self, node: Node, items: list[Item]) -> bool:
         """Whether a node's content is these items, by their keys."""
@@ -226,15 +240,23 @@ class Capture:
         self.delta.set_entry(ANCHOR, ROOT, position, new_directory=known is None)
         if root and root.child is not None:
             for entry in self.tree.entries(root.child, baseline.head):
-                if entry.name != name:
-                    self.delta.remove(ROOT, entry.name)
-                    self.tally.removed += 1
+                self._replace(entry, baseline.head, gone=entry.name != name)
         attributes = self._own_attributes(stat.S_IFREG | 0o600, size)
         self.delta.set_entry(ROOT, name, self.delta.add_node(attributes, items))
         self.tally.new += 1
         self.tally.directories += 1
         self.tally.bytes_total += size
         self.progress.files += 1
+
+    def _replace(self, entry: Entry, head: Commit, *, gone: bool) -> None:
+        """End what the source's tree had beside, or under the name of, the stream."""
+        if gone:
+            self.delta.remove(ROOT, entry.name)
+        if entry.child is not None:
+            path = join(ROOT, entry.name)
+            self.tally.removed += clear_below(self.tree, head, self.delta, entry.child, path)
+        elif gone:
+            self.tally.removed += 1
 
     def _own_attributes(self, mode: int, size: int = 0) -> Attributes:
         return Attributes(mode, os.getuid(), os.getgid(), self.time_ns, size=size)
@@ -253,6 +275,9 @@ class _Preview(FileReader):
     def __init__(self, report: Report) -> None:
         self._report = report
 
-    def capture(self, path: bytes, seen: os.stat_result, *, nlink: int) -> Captured:
-        attributes = attributes_of(path, seen, report=self._report, nlink=nlink)
+    def capture(
+        self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None
+    ) -> Captured:
+        report = about(self._report, path)
+        attributes = attributes_of(at or path, seen, report=report, nlink=nlink)
         return Captured(attributes, [], seen, Change.NONE)

@@ -6,7 +6,7 @@ next one.
 
 from dataclasses import dataclass, field
 
-from snapfs.errors import DeltaVoidError
+from snapfs.errors import DeltaVoidError, UploadVoidError
 from snapfs.formats.packs import PackRow
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.formats.records import Ingest, New, Summary
@@ -53,9 +53,14 @@ class Committer:
         """Upload a part of the delta."""
         self._entries.append(await self._repository.parts.upload(part, first))
 
-    def begin_delta(self) -> None:
-        """Throw the delta's parts away, and begin again at the source's head; blocks stay."""
+    def begin_delta(self, *, uploads_void: bool) -> None:
+        """Throw the delta's parts away, and begin again at the source's head.
+
+        Blocks stay, unless what was uploaded is being deleted.
+        """
         self._entries = []
+        if uploads_void:
+            self._uploaded = _Uploaded()
         self._repository.parts.drop_own()
         self.head = self._source_head()
 
@@ -93,10 +98,8 @@ class Committer:
         return source.head if source else NO_COMMIT
 
     def _body(self, complete: bool, counts: New, relied: set[int], summary: Summary) -> Ingest:
-        condemned, doomed = self._repository.blocks.fates(relied)
-        if doomed:
-            raise DeltaVoidError(f"{len(doomed)} packs that the delta relies on are being deleted")
         options, uploaded = self._options, self._uploaded
+        rescued = self._rescued(relied)
         return Ingest(
             host=options.host,
             source=options.name,
@@ -114,11 +117,25 @@ class Committer:
             blocks=tuple(uploaded.parts),
             entries=tuple(self._entries),
             packs=tuple(uploaded.packs),
-            rescued=tuple(condemned),
+            rescued=rescued,
             paths=options.roots,
             tags=options.tags if complete else (),
             summary=summary,
         )
+
+    def _rescued(self, relied: set[int]) -> tuple[bytes, ...]:
+        """What the record must rescue. DeltaVoidError where something is beyond rescue."""
+        blocks = self._repository.blocks
+        parts = [ref.name for ref in (*self._uploaded.parts, *self._entries)]
+        own = blocks.fates(set(), [*self._uploaded.packs, *parts])
+        if own.doomed:
+            raise UploadVoidError("what was uploaded for this delta is being deleted")
+        others = blocks.fates(relied)
+        if others.doomed:
+            raise DeltaVoidError(
+                f"{len(others.doomed)} packs that the delta relies on are being deleted"
+            )
+        return own.condemned + others.condemned
 
     async def _upload_block_parts(self, rows: list[PackRow]) -> None:
         for group in _groups(rows):

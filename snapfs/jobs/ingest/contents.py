@@ -50,11 +50,17 @@ class ContentBuilder:
         else:
             self._listed(item, self._above)
 
-    def committed(self) -> None:
-        """What has been taken in is in the repository now: from here on its key refers to it."""
+    def committed(self, rely: Callable[[bytes], None]) -> None:
+        """What has been taken in is in the repository now: from here on its key refers to it.
+
+        `rely` is told each block's key, as it may find another copy than ours.
+        """
+        for item in self._items:
+            if item.key and not isinstance(item.wire, tuple):
+                rely(item.key)
         self._items = [_by_key(item) for item in self._items]
         if self._above is not None:
-            self._above.committed()
+            self._above.committed(rely)
 
     def finish(self) -> list[Item]:
         """The content."""

@@ -48,6 +48,8 @@ class Delta:
         self._list_positions: dict[bytes, int] = {}
         self.nodes = self.lists = self.directories = 0
         "rows so far in the record"
+        self.rows = 0
+        "nodes, entries and items of the record: what waits in memory until it is applied"
         self._emitted = False
         "whether parts of this record have been handed over"
         self._begin_part()
@@ -59,7 +61,7 @@ class Delta:
 
     def committed(self) -> None:
         """Begin the delta of the next record."""
-        self.nodes = self.lists = self.directories = 0
+        self.nodes = self.lists = self.directories = self.rows = 0
         self._list_positions.clear()
         self._begin_part()
         self._emitted = False
@@ -93,6 +95,7 @@ class Delta:
         )  # fmt: skip
         position, self.nodes = self.nodes, self.nodes + 1
         self._size += 1 + len(items)
+        self.rows += 1 + len(items)
         return position
 
     def set_entry(
@@ -149,5 +152,6 @@ class Delta:
 
     def _grow(self, rows: int) -> None:
         self._size += rows
+        self.rows += rows
         if self._size >= _ROWS:
             self.flush()

@@ -46,13 +46,15 @@ class FileReader:
         "may commit progress, within a long file too; tells whether it did"
         self.bytes_read = 0
 
-    def capture(self, path: bytes, seen: os.stat_result, *, nlink: int) -> Captured:
-        """Read the regular file at `path`, which lstat saw as `seen`.
+    def capture(
+        self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None
+    ) -> Captured:
+        """Read the regular file at `path`, which lstat saw as `seen`; `at` is how to reach it.
 
         Raises OSError where it cannot be read; blocks that were taken in until then stay.
         """
-        with open_file(path, seen) as file:
-            items = self._small(file) if file.small else self._large(file)
+        with open_file(at or path, seen) as file:
+            items = self._small(file) if self._is_small(file) else self._large(file)
             attributes = attributes_of_open(
                 file.descriptor, path, file.stat, size=_length(items), report=self._report,
                 nlink=nlink,
@@ -66,6 +68,10 @@ class FileReader:
         content = ContentBuilder(self._emit_list)
         self._add(content, self._cutter.cut_stream(source))
         return content.finish()
+
+    def _is_small(self, file: File) -> bool:
+        """Whether it is one block whatever is in it: the chunker would not cut it."""
+        return file.small and file.stat.st_size <= self._cutter.chunker.minimum
 
     def _small(self, file: File) -> list[Item]:
         data = file.read_small()
@@ -93,7 +99,7 @@ class FileReader:
             content.add(self._sink.add(block))
             self._count(len(block))
             if self._checkpoint():
-                content.committed()
+                content.committed(self._sink.rely)
 
     def _count(self, length: int) -> None:
         self.bytes_read += length
@@ -106,4 +112,4 @@ class FileReader:
 
 
 def _length(items: list[Item]) -> int:
-    return sum(item.length for item in items)
+    return items[0].length if len(items) == 1 else sum(item.length for item in items)

@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import trio
 
-from snapfs.errors import BusyError, DeltaVoidError
+from snapfs.errors import BusyError, DeltaVoidError, UploadVoidError
 from snapfs.jobs.ingest.capture import Capture
 from snapfs.jobs.ingest.commit import Committer
 from snapfs.jobs.ingest.options import Findings, IngestOptions, IngestReport
@@ -75,8 +76,9 @@ async def _scan(repository: Repository, options: IngestOptions, capture: Capture
             if scan == _SCANS:
                 raise
             log.info("%s; scanning again", error)
+            uploads_void = isinstance(error, UploadVoidError)
         await _catch_up(repository, options)
-        await trio.to_thread.run_sync(capture.begin_again)
+        capture.begin_again(uploads_void=uploads_void)
     return None
 
 
@@ -93,20 +95,27 @@ def _alone(repository: Repository, options: IngestOptions) -> Iterator[None]:
     decides between them."""
     key = directory_key(options.host, options.name, b"") % 2**64
     path = repository.state.directory / f"source-{key:016x}.lock"
-    with local_errors(path), open(path, "a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise BusyError(
-                f"another ingest of {options.host}/{options.name} is running here "
-                f"(process {file.read().decode() or 'unknown'})",
-                hint="wait for it to end; a timer tries again by itself",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()).encode())
-        file.flush()
+    with local_errors(path):
+        file = open(path, "a+b")  # noqa: SIM115  # closed by the `with` below
+    with file:
+        with local_errors(path):
+            _lock(file, options)
         yield
+
+
+def _lock(file: BinaryIO, options: IngestOptions) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise BusyError(
+            f"another ingest of {options.host}/{options.name} is running here "
+            f"(process {file.read().decode() or 'unknown'})",
+            hint="wait for it to end; a timer tries again by itself",
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
 
 
 def _counts(capture: Capture) -> Counts:

@@ -40,6 +40,8 @@ class IngestOptions:
     "new plain bytes after which it is"
     progress_blocks: int = 150_000
     "new blocks after which it is: what is pending must fit into memory"
+    progress_rows: int = 500_000
+    "rows of the delta after which it is, for the same reason"
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ class Findings:
         self.counts[finding.trouble] = self.counts.get(finding.trouble, 0) + 1
         if len(self.listed) < KEPT_FINDINGS:
             self.listed.append(finding)
+
+    def clear(self) -> None:
+        """Forget all: what was found is looked for once more."""
+        self.listed.clear()
+        self.counts.clear()
 
     @property
     def total(self) -> int:

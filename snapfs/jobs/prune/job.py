@@ -173,9 +173,7 @@ class _Prune:
             for packs, blocks in repack.batches(
                 replica, self.found.needed, self._report.plan.repack
             ):
-                done = await repack.copy_blocks(
-                    blocks, index, fetcher, writer, repository.keys, replica
-                )
+                done = await repack.copy_blocks(blocks, index, fetcher, writer, repository.keys)
                 await self._condemn([pack.name for pack in packs], [], done.rows, done.moves)
                 self._progress.bytes += sum(pack.size for pack in packs)
                 self._report.copied_bytes += sum(row.size for row in done.rows)

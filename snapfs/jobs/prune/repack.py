@@ -6,8 +6,6 @@ That is the order in which an ingest met them, so neighbours in a tree stay neig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import trio
-
 from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError
 from snapfs.formats import packs
 from snapfs.formats.packs import PackRow
@@ -18,6 +16,7 @@ from snapfs.metadata.replica import Replica
 from snapfs.model.identity import SegmentNumber
 from snapfs.model.pruning import PackState
 from snapfs.repository.keys import Keys
+from snapfs.repository.moving import moves_of
 from snapfs.repository.segments import SegmentFetcher, Wanted
 from snapfs.repository.writer import PackWriter, Segment
 
@@ -72,7 +71,7 @@ def batches(
 
 async def copy_blocks(
     blocks: list[LiveBlock], index: BlockIndex, fetcher: SegmentFetcher, writer: PackWriter,
-    keys: Keys, replica: Replica,
+    keys: Keys,
 ) -> Repacked:  # fmt: skip
     """Copy blocks to new packs. Each is checked against its key before it is sealed again.
 
@@ -94,8 +93,7 @@ async def copy_blocks(
     if rest := open_segment.take():
         await writer.add(rest)
     rows = await writer.flush()
-    moves = await trio.to_thread.run_sync(lambda: list(_moves(replica, moved)))
-    return Repacked(rows, moves)
+    return Repacked(rows, list(moves_of(index, moved)))
 
 
 class _OpenSegment:
@@ -147,34 +145,6 @@ def _unreadable(block: LiveBlock, detail: str) -> DamagedError:
         f"block {block.key.hex()[:16]} is needed and cannot be read: {detail}",
         hint="nothing was condemned; run 'snapfs check --read-data', then 'snapfs repair'",
     )
-
-
-def _moves(replica: Replica, moved: list[tuple[int, int]]) -> Iterator[MoveRow]:
-    """Moves as parts write them: a block is named by the place that gave it its number."""
-    origin: tuple[bytes, int, int, int] | None = None
-    places: list[int] = []
-    positions: list[int] = []
-    for number, position in moved:
-        if origin is None or not origin[2] <= number < origin[2] + origin[3]:
-            if origin is not None:
-                yield MoveRow(origin[0], origin[1], tuple(places), tuple(positions))
-            places, positions = [], []
-            origin = _origin(replica, number)
-        places.append(number - origin[2])
-        positions.append(position)
-    if origin is not None:
-        yield MoveRow(origin[0], origin[1], tuple(places), tuple(positions))
-
-
-def _origin(replica: Replica, number: int) -> tuple[bytes, int, int, int]:
-    """Pack, place, first block and number of blocks of the segment that a block first lay in."""
-    row = replica.db.row(
-        "SELECT p.name, s.place, s.block, s.blocks FROM segment s JOIN pack p ON p.number = s.pack"
-        " WHERE s.block <= ? ORDER BY s.block DESC LIMIT 1",
-        (number,),
-    )
-    assert row is not None
-    return row[0], row[1], row[2], row[3]
 
 
 def _collect(replica: Replica, needed: NumberSet, chosen: set[int]) -> None:

@@ -1,0 +1,163 @@
+"""Check: the parts. They are applied to the replay, stream by stream, as far as they are sound.
+
+A stream ends at its first part that is lost, unless it can be made again. Parts behind that are
+only compared with the hash that their record has of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TypeAlias
+
+import trio
+
+from snapfs.errors import FormatError, NewerFormatError, ObjectNotFoundError, ViewDamagedError
+from snapfs.formats import objects, parts
+from snapfs.formats.parts import BlockPart, EntryPart
+from snapfs.jobs.check.rebuild import rebuild_block_part
+from snapfs.jobs.check.report import ProblemKind
+from snapfs.jobs.check.scratch import Scratch
+from snapfs.metadata.database import Row
+from snapfs.metadata.replica import BLOCKS, Piece
+from snapfs.model.identity import OPEN, Commit
+from snapfs.repository.keys import Keys
+from snapfs.repository.parallel import gather
+from snapfs.stores.base import Store
+
+Position: TypeAlias = tuple[int, int]
+"a record, and a place among its parts of one stream"
+_AT_ONCE = 8
+"parts that are fetched at once"
+_BLOCKS_HINT = "'snapfs repair' writes it again from the packs, which repeat what it says"
+_ENTRIES_HINT = (
+    "bring the object back from a copy of the storage; 'snapfs repair' explains what else helps"
+)
+_FAULTS = (FormatError, NewerFormatError, ViewDamagedError)
+
+
+class Replay:
+    """Fills the replay's rows. The heads are there."""
+
+    def __init__(self, store: Store, keys: Keys, scratch: Scratch) -> None:
+        self._store = store
+        self._keys = keys
+        self._scratch = scratch
+        self._replica = scratch.replica
+        self._stopped: dict[int, Position] = {}
+        self.parts = 0
+        "that open"
+
+    @property
+    def whole(self) -> bool:
+        """Whether no stream has stopped."""
+        return not self._stopped
+
+    def streams(self) -> list[int]:
+        """All streams; the blocks first, for entries refer to them."""
+        rows = self._scratch.db.rows("SELECT number FROM source ORDER BY number")
+        return [BLOCKS, *(int(number) for (number,) in rows)]
+
+    async def run(self, ends: Mapping[int, Position] | None = None) -> None:
+        """Apply the parts before these positions, or all. Raises StoreError, LocalError."""
+        for stream in self.streams():
+            end = (self._replica.tip().number + 1, 0) if ends is None else ends[stream]
+            while await self._advance(stream, self._end(stream, end)):
+                pass
+
+    def unread(self) -> Iterator[tuple[int, Commit]]:
+        """Sources whose entries could not all be applied, and the first record that lacks some."""
+        for stream in self.streams()[1:]:
+            for piece in self._replica.pending(stream, 1):
+                yield stream, piece.record
+
+    async def verify_rest(self) -> None:
+        """Compare what could not be applied with its hash, so that all damage is named at once."""
+        while rows := self._scratch.db.rows(
+            "SELECT name, id, record, size, hash FROM check_named"
+            " WHERE NOT seen AND hash IS NOT NULL LIMIT ?",
+            (_AT_ONCE,),
+        ):
+            await gather(partial(self._verify, *row) for row in rows)
+
+    def _end(self, stream: int, end: Position) -> Position:
+        """Entries of a record need its blocks."""
+        stopped = self._stopped.get(BLOCKS)
+        if stream != BLOCKS and stopped is not None:
+            return min(end, (stopped[0], 0))
+        return end
+
+    async def _advance(self, stream: int, end: Position) -> bool:
+        """Apply the next parts of a stream; false at its end."""
+        if stream in self._stopped:
+            return False
+        pending = self._replica.pending(stream, _AT_ONCE)
+        pieces = [piece for piece in pending if (piece.record, piece.index) < end]
+        fetched = await gather(partial(self._fetch, piece) for piece in pieces)
+        for piece, part in zip(pieces, fetched, strict=True):
+            if part is None and stream == BLOCKS:
+                part = await self._rebuild(piece)
+            if part is None or not await trio.to_thread.run_sync(self._apply, piece, part):
+                self._stopped[stream] = (piece.record, piece.index)
+                return False
+        return bool(pieces)
+
+    async def _rebuild(self, piece: Piece) -> BlockPart | None:
+        # An ingest that stores suspect blocks again moves them, which only its part said.
+        if self._scratch.db.row("SELECT 1 FROM suspect WHERE last = ? LIMIT 1", (OPEN,)):
+            return None
+        body = self._replica.head(piece.record).body
+        return await rebuild_block_part(self._store, self._keys, body, piece.index)
+
+    async def _fetch(self, piece: Piece) -> BlockPart | EntryPart | None:
+        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
+        try:
+            data = await self._store.get(objects.part(piece.ref.name))
+            part: BlockPart | EntryPart = await trio.to_thread.run_sync(
+                decode, data, piece.ref, self._keys.repository, self._keys.epochs
+            )
+            self.parts += 1
+            return part
+        except ObjectNotFoundError:
+            self._report(piece, "is missing")
+        except (FormatError, NewerFormatError) as error:
+            self._report(piece, error.what)
+        return None
+
+    def _apply(self, piece: Piece, part: BlockPart | EntryPart) -> bool:
+        try:
+            self._replica.apply_piece(piece, part)
+        except _FAULTS as error:
+            self._report(piece, error.what)
+            return False
+        self._scratch.note_seen(piece.ref.name)
+        return True
+
+    def _report(self, piece: Piece, detail: str) -> None:
+        self._scratch.note_seen(piece.ref.name)
+        holds = "blocks" if piece.stream == BLOCKS else f"entries of {self._source(piece.stream)}"
+        self._scratch.report(
+            ProblemKind.PART,
+            objects.part(piece.ref.name),
+            f"{detail} ({holds} of record {piece.record})",
+            _BLOCKS_HINT if piece.stream == BLOCKS else _ENTRIES_HINT,
+        )
+
+    def _source(self, stream: int) -> str:
+        row: Row | None = self._scratch.db.row(
+            "SELECT host || '/' || name FROM source WHERE number = ?", (stream,)
+        )
+        return str(row[0]) if row else "?"
+
+    async def _verify(self, name: str, id_: bytes, record: Commit, size: int, hash_: bytes) -> None:
+        try:
+            data = await self._store.get(name)
+        except ObjectNotFoundError:
+            detail = "is missing"
+        else:
+            sound = len(data) == size and parts.digest(data) == hash_
+            detail = "" if sound else "is not the object that its record names"
+        self._scratch.note_seen(id_)
+        if detail:
+            text = f"{detail} (of record {record})"
+            self._scratch.report(ProblemKind.PART, name, text, _ENTRIES_HINT)
+        else:
+            self.parts += 1

@@ -1,0 +1,119 @@
+"""The database of one check: a fresh replica into which the log is replayed, with notes beside it.
+
+It lies in the state directory, so that memory stays bounded whatever the repository's size, and is
+removed in the end.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from snapfs.formats import objects, records
+from snapfs.formats.records import Condemn, Delete, Gone, Head, Ingest, Mend
+from snapfs.jobs.check.report import LISTED, Problem, ProblemKind
+from snapfs.jobs.progress import Progress
+from snapfs.metadata.database import Database, Row
+from snapfs.metadata.replica import Replica
+from snapfs.model.identity import Commit
+from snapfs.repository.state import State, local_errors
+
+_NOTES = """
+-- Objects that records name. Of packs, size and hash are null: block parts say more of them.
+CREATE TABLE check_named (
+  name TEXT PRIMARY KEY, id BLOB NOT NULL, record INTEGER NOT NULL, size INTEGER, hash BLOB,
+  seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- Packs that a record says are being deleted, or are gone.
+CREATE TABLE check_leaving (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- What the store lists.
+CREATE TABLE check_stored (name TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Objects that a problem was reported for.
+CREATE TABLE check_reported (object TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Packs of which only the first bytes can be relied on; doomed: because a record deletes them.
+CREATE TABLE check_lost_pack (
+  number INTEGER PRIMARY KEY, size INTEGER NOT NULL, doomed INTEGER NOT NULL
+) STRICT;
+-- What cannot be given back, and the pack whose fault that is (0: no pack's).
+CREATE TABLE check_lost_segment (number INTEGER PRIMARY KEY, pack INTEGER NOT NULL) STRICT;
+CREATE TABLE check_lost_place (
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, pack INTEGER NOT NULL,
+  PRIMARY KEY (segment, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE check_lost_list (number INTEGER PRIMARY KEY, pack INTEGER NOT NULL) STRICT;
+CREATE TABLE check_lost_node (number INTEGER PRIMARY KEY, pack INTEGER NOT NULL) STRICT;
+-- Snapshots that are wanted, and the heads of sources, which their next deltas build on.
+CREATE TABLE check_needed (
+  anchor INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (anchor, number)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class Scratch:
+    """The replay and the notes of one check. Used by one thread at a time."""
+
+    def __init__(self, replica: Replica, progress: Progress) -> None:
+        self.replica = replica
+        self.db: Database = replica.db
+        self.progress = progress
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+
+    def report(self, kind: ProblemKind, name: str, detail: str, hint: str) -> None:
+        """Report a problem, unless there is one for this object already."""
+        if self.db.row("INSERT OR IGNORE INTO check_reported VALUES (?) RETURNING 1", (name,)):
+            self.problem_count += 1
+            self.progress.findings += 1
+            if len(self.problems) < LISTED:
+                self.problems.append(Problem(kind, name, detail, hint))
+
+    def note_head(self, number: Commit, head: Head) -> None:
+        """Note the objects that a record names."""
+        body = head.body
+        rows: list[Row] = [
+            (objects.part(ref.name), ref.name, number, ref.size, ref.hash)
+            for refs in records.part_refs(body)
+            for ref in refs
+        ]
+        if isinstance(body, Ingest | Condemn | Mend):
+            rows += [(objects.pack(name), name, number, None, None) for name in body.packs]
+        self.db.execute_many("INSERT OR IGNORE INTO check_named VALUES (?, ?, ?, ?, ?, 0)", rows)
+        self.note_leaving(head)
+
+    def note_leaving(self, head: Head) -> None:
+        """Note the packs that a record gives up."""
+        match head.body:
+            case Delete(deleting=names) | Gone(gone=names):
+                pass
+            case _:
+                return
+        self.db.execute_many(
+            "INSERT OR IGNORE INTO check_leaving VALUES (?)", ((name,) for name in names)
+        )
+
+    def note_seen(self, name: bytes) -> None:
+        """Note that a part was fetched, and is applied or reported."""
+        self.db.execute("UPDATE check_named SET seen = 1 WHERE name = ?", (objects.part(name),))
+
+    def lose_pack(self, number: int, *, size: int, doomed: bool = False) -> None:
+        """Note that a pack has no more than its first `size` bytes."""
+        self.db.execute(
+            "INSERT OR IGNORE INTO check_lost_pack VALUES (?, ?, ?)", (number, size, int(doomed))
+        )
+
+
+@contextmanager
+def open_scratch(state: State, progress: Progress) -> Iterator[Scratch]:
+    """An empty replay, which is removed in the end. Raises LocalError."""
+    with local_errors(state.directory):
+        directory = Path(tempfile.mkdtemp(prefix="check-", dir=state.directory))
+    try:
+        replica = Replica.open(directory / "replay.db")
+        with replica.db as db:
+            # Nobody needs it after a power failure.
+            db.execute("PRAGMA synchronous = off")
+            db.execute(_NOTES)
+            yield Scratch(replica, progress)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,180 @@
+"""What differs between two snapshots.
+
+Of one tree, only the directories are looked at in which a commit between the two changed something;
+trees of two sources are walked side by side. Either way the differences are collected in a
+temporary table, which sorts them by path and pairs what was renamed, and are read from there one by
+one.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby, islice
+from typing import TypeAlias
+
+from snapfs.metadata.database import Database
+from snapfs.metadata.entries import join
+from snapfs.metadata.moments import Moment
+from snapfs.metadata.paths import Paths
+from snapfs.metadata.sameness import Sameness
+from snapfs.metadata.tree import Entry, Node, Tree
+from snapfs.model.difference import Difference, classify
+from snapfs.model.identity import Commit
+
+_BATCH = 1000
+_Pair: TypeAlias = tuple[bytes, int | None, int | None]
+"path, and the nodes that the two snapshots have there"
+_TABLES = """
+DROP TABLE IF EXISTS temp.change;
+DROP TABLE IF EXISTS temp.renamed;
+CREATE TEMP TABLE change (path BLOB PRIMARY KEY, old INTEGER, new INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE renamed (old BLOB NOT NULL UNIQUE, new BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+_PUT = (
+    "INSERT INTO temp.change VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE"
+    " SET old = coalesce(excluded.old, old), new = coalesce(excluded.new, new)"
+)
+_LOST = "c.new IS NULL", "c.old"
+_FOUND = "c.old IS NULL", "c.new"
+_FILES = (
+    "SELECT c.path, n.data, row_number() OVER (PARTITION BY n.data ORDER BY c.path) AS place"
+    " FROM temp.change c JOIN node n ON n.number = {1}"
+    " WHERE {0} AND n.mode & 61440 = 32768 AND n.data IS NOT NULL"
+)
+# Of several equal files the first that went becomes the first that came, and so on. Equal data is
+# equal content; the rare other way round, two stored copies of a block, is not looked for.
+_PAIR_RENAMED = (
+    f"INSERT INTO temp.renamed WITH lost AS MATERIALIZED ({_FILES.format(*_LOST)}),"
+    f" found AS MATERIALIZED ({_FILES.format(*_FOUND)})"
+    " SELECT lost.path, found.path FROM lost JOIN found USING (data, place)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A tree that is compared: that of a commit."""
+
+    anchor: int
+    commit: Commit
+
+    @classmethod
+    def of(cls, moment: Moment) -> "Side":
+        return cls(moment.anchor, moment.number)
+
+
+class Differences:
+    """Compares trees of any sources whose entries are applied."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._tree = Tree(db)
+        self._sameness = Sameness(db)
+
+    def between(self, old: Side, new: Side, path: bytes = b"/") -> Iterator[Difference]:
+        """What differs at and below a path, in order of the paths' bytes."""
+        self._db.execute(_TABLES)
+        if old.anchor == new.anchor:
+            pairs = _below(path, self._touched(old, new))
+        else:
+            pairs = self._walked(old, new, path)
+        while batch := list(islice(pairs, _BATCH)):
+            self._db.execute_many(_PUT, batch)
+        self._db.execute(_PAIR_RENAMED)
+        yield from self._collected()
+
+    def _collected(self) -> Iterator[Difference]:
+        for path, old, new, before, lost in self._db.stream(
+            "SELECT c.path, c.old, c.new, r.old, o.old FROM temp.change c"
+            " LEFT JOIN temp.renamed r ON r.new = c.path"
+            " LEFT JOIN temp.change o ON o.path = r.old"
+            " WHERE c.old IS NOT c.new AND NOT EXISTS"
+            " (SELECT 1 FROM temp.renamed g WHERE g.old = c.path) ORDER BY c.path"
+        ):
+            was, is_ = self._node(old if before is None else lost), self._node(new)
+            changed = self._sameness.aspects(was, is_) if was and is_ else ()
+            found = classify(
+                path=path,
+                renamed_from=before,
+                before=was.attributes if was else None,
+                after=is_.attributes if is_ else None,
+                changed=changed,
+            )
+            if found is not None:
+                yield found
+
+    def _node(self, number: int | None) -> Node | None:
+        return None if number is None else self._tree.node(number)
+
+    def _touched(self, old: Side, new: Side) -> Iterator[_Pair]:
+        paths = Paths(self._db)
+        low, high = sorted((old.commit, new.commit))
+        for directory, name, in_old, node in self._db.stream(
+            "WITH place AS MATERIALIZED (SELECT DISTINCT t.directory FROM snapshot s"
+            " JOIN touched t ON t.record = s.number"
+            " WHERE s.anchor = ?1 AND s.number > ?2 AND s.number <= ?3)"
+            " SELECT e.directory, e.name, e.first <= ?4 AND e.last > ?4, e.node"
+            " FROM place p CROSS JOIN entry e ON e.directory = p.directory"
+            " WHERE (e.first <= ?4 AND e.last > ?4) <> (e.first <= ?5 AND e.last > ?5)",
+            (old.anchor, low, high, old.commit, new.commit),
+        ):
+            path = paths.entry(directory, name)
+            yield (path, node, None) if in_old else (path, None, node)
+
+    def _walked(self, old: Side, new: Side, path: bytes) -> Iterator[_Pair]:
+        top = _Both(
+            self._tree.resolve(old.anchor, old.commit, path),
+            self._tree.resolve(new.anchor, new.commit, path),
+        )
+        todo = [(path, top)]
+        while todo:
+            at, both = todo.pop()
+            if self._differ(both):
+                yield at, *both.numbers
+            for name, inner in self._inside(old, new, both):
+                if inner.has_directory:
+                    todo.append((join(at, name), inner))
+                elif self._differ(inner):
+                    yield join(at, name), *inner.numbers
+
+    def _inside(self, old: Side, new: Side, both: "_Both") -> Iterator[tuple[bytes, "_Both"]]:
+        """The names of two directories in order, each with what the two have of it."""
+        ours = ((entry.name, 0, entry) for entry in self._entries(old, both.old))
+        theirs = ((entry.name, 1, entry) for entry in self._entries(new, both.new))
+        together = merge(ours, theirs, key=lambda one: one[:2])
+        for name, of_name in groupby(together, key=lambda one: one[0]):
+            held = {side: entry for _, side, entry in of_name}
+            yield name, _Both(held.get(0), held.get(1))
+
+    def _entries(self, side: Side, entry: Entry | None) -> Iterator[Entry]:
+        if entry is None or entry.child is None:
+            return iter(())
+        return self._tree.entries(entry.child, side.commit)
+
+    def _differ(self, both: "_Both") -> bool:
+        if both.old is None or both.new is None:
+            return both.old is not both.new
+        return bool(self._sameness.aspects(both.old.node, both.new.node))
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """What two trees have at one path."""
+
+    old: Entry | None
+    new: Entry | None
+
+    @property
+    def numbers(self) -> tuple[int | None, int | None]:
+        return (
+            self.old.node.number if self.old else None,
+            self.new.node.number if self.new else None,
+        )
+
+    @property
+    def has_directory(self) -> bool:
+        return any(entry is not None and entry.child is not None for entry in (self.old, self.new))
+
+
+def _below(path: bytes, pairs: Iterable[_Pair]) -> Iterator[_Pair]:
+    inside = path.rstrip(b"/") + b"/"
+    return (pair for pair in pairs if pair[0] == path or pair[0].startswith(inside))

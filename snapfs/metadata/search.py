@@ -1,0 +1,156 @@
+"""Finding entries by what they are, over all snapshots, in one pass.
+
+The pass over a million names takes a tenth of a second, in SQLite's own code: an index over names
+would help only for names that are known to the letter, and cost each ingest as much as the table.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from snapfs.metadata.database import Database, Value
+from snapfs.metadata.moments import Moment, Moments
+from snapfs.metadata.paths import Paths
+from snapfs.metadata.tree import Node, Tree
+from snapfs.model.attributes import NANOSECONDS
+from snapfs.model.criteria import Criteria
+from snapfs.model.identity import OPEN, Commit, SourceNumber
+
+_TYPE = 0o170000
+_REGULAR = 0o100000
+_LATER = (
+    "EXISTS (SELECT 1 FROM entry x JOIN temp.moment y ON y.number = x.first"
+    " WHERE x.directory = e.directory AND x.name = e.name AND x.first >= e.last"
+    " AND y.shown < x.last)"
+)
+
+
+_FOUND = (
+    "SELECT e.directory, e.name, e.last, e.node, m.source, m.anchor, m.shown, m.newest"
+    " FROM entry e CROSS JOIN temp.moment m ON m.number = e.first"
+    " CROSS JOIN node n ON n.number = e.node WHERE "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A state of a name that was looked for."""
+
+    path: bytes
+    node: Node
+    source: SourceNumber
+    first: Moment
+    "the oldest snapshot that shows it"
+    last: Moment
+    "the newest one"
+    deleted: bool
+    "the newest snapshot of its source does not show this name"
+
+
+class Search:
+    """Looks for entries of the sources whose moments are given."""
+
+    def __init__(self, db: Database, moments: Moments) -> None:
+        self._db = db
+        self._moments = moments
+        self._paths = Paths(db)
+        self._tree = Tree(db)
+
+    def find(self, criteria: Criteria) -> Iterator[Match]:
+        """What meets the criteria, by directory as they were first seen, then by name."""
+        conditions, values = _conditions(criteria)
+        wanted = criteria.path_pattern
+        for row in self._db.stream(_FOUND + " AND ".join(conditions), values):
+            found = _Found(*row)
+            path = self._paths.entry(found.directory, found.name)
+            if wanted is not None and not wanted.fullmatch(path):
+                continue
+            node = self._tree.node(found.node)
+            deleted = self._is_deleted(found, path)
+            if node is not None and (deleted or not criteria.deleted):
+                yield Match(
+                    path=path,
+                    node=node,
+                    source=found.source,
+                    first=self._moments.at(found.shown),
+                    last=self._moments.last_before(found.anchor, found.last),
+                    deleted=deleted,
+                )
+
+    def _is_deleted(self, found: "_Found", path: bytes) -> bool:
+        if found.newest < found.last:
+            return False
+        if found.newest != OPEN:
+            return self._tree.lookup(found.directory, Commit(found.newest), found.name) is None
+        # Its tree was left behind when its source began anew; the path may stand in the new one.
+        tip = self._moments.of(found.source)[-1]
+        return self._tree.resolve(tip.anchor, tip.number, path) is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    directory: int
+    name: bytes
+    last: int
+    node: int
+    source: SourceNumber
+    anchor: int
+    shown: int
+    newest: int
+
+
+def _conditions(criteria: Criteria) -> tuple[list[str], list[Value]]:
+    """Those that need the least first: SQLite tests them in order."""
+    conditions: list[str] = []
+    values: list[Value] = []
+    _add_name(criteria, conditions, values)
+    conditions.append("m.shown < e.last")
+    if criteria.deleted:
+        conditions.append("NOT (e.first <= m.newest AND m.newest < e.last)")
+    _add_node(criteria, conditions, values)
+    if not criteria.any_version:
+        conditions.append(f"(e.last = {OPEN} OR NOT {_LATER})")
+    return conditions, values
+
+
+def _add_name(criteria: Criteria, conditions: list[str], values: list[Value]) -> None:
+    pattern = criteria.name_pattern
+    if pattern is None:
+        # The root of a tree is the one entry of its anchor; what is looked for has a name.
+        conditions.append("e.name <> ?")
+        values.append(b"/")
+        return
+    name, text = "CAST(e.name AS TEXT)", pattern.replace(b"[!", b"[^")
+    if criteria.ignore_case:
+        name, text = f"lower({name})", text.lower()
+    conditions.append(f"{name} GLOB CAST(? AS TEXT)")
+    values.append(text)
+    conditions.append("e.name <> ?")
+    values.append(b"/")
+
+
+def _add_node(criteria: Criteria, conditions: list[str], values: list[Value]) -> None:
+    if criteria.types:
+        marks = ", ".join("?" * len(criteria.types))
+        conditions.append(f"n.mode & {_TYPE} IN ({marks})")
+        values.extend(criteria.types)
+    if criteria.smallest is not None or criteria.largest is not None:
+        conditions.append(f"n.mode & {_TYPE} = {_REGULAR}")
+    for bound, comparison in ((criteria.smallest, ">="), (criteria.largest, "<=")):
+        if bound is not None:
+            conditions.append(f"n.size {comparison} ?")
+            values.append(bound)
+    for moment, comparison in ((criteria.newer_ns, ">"), (criteria.older_ns, "<")):
+        if moment is not None:
+            conditions.append(f"(n.mtime, n.mtime_ns) {comparison} (?, ?)")
+            values.extend(divmod(moment, NANOSECONDS))
+    if criteria.owner is not None:
+        _add_owner(criteria.owner, conditions, values)
+
+
+def _add_owner(owner: str, conditions: list[str], values: list[Value]) -> None:
+    number = int(owner) if owner.isascii() and owner.isdigit() else -1
+    conditions.append(
+        "(n.uid = ? OR (m.source, n.uid) IN"
+        " (SELECT source, number FROM owner WHERE kind = 0 AND name = ?))"
+    )
+    values.extend((number, owner.encode(errors="surrogateescape")))

@@ -1,0 +1,131 @@
+"""What takes how much: a directory of a snapshot, the repository as a whole."""
+
+from dataclasses import dataclass
+
+from snapfs.metadata.bits import NumberSet
+from snapfs.metadata.database import Database, Row
+from snapfs.metadata.heads import GONE
+from snapfs.metadata.paths import Paths
+from snapfs.metadata.snapshots import Snapshots
+from snapfs.model.identity import Commit
+
+# A file with several names is counted at one of them, as du does; only those are sorted out one by
+# one.
+_BELOW = """
+WITH RECURSIVE below (number, top, depth) AS (
+  VALUES (?1, ?1, 0)
+  UNION ALL
+  SELECT d.number, iif(b.depth < ?3, d.number, b.top), b.depth + 1
+  FROM below b JOIN directory d ON d.parent = b.number AND d.parent <> 0
+)
+"""
+_SUMS = (
+    _BELOW
+    + """
+SELECT b.top, count(*), sum(iif(n.mode & 61440 = 32768 AND n.nlink = 1, n.size, 0)),
+       sum(n.mode & 61440 = 32768 AND n.nlink > 1)
+FROM below b CROSS JOIN entry e ON e.directory = b.number
+CROSS JOIN node n ON n.number = e.node
+WHERE e.first <= ?2 AND e.last > ?2
+GROUP BY b.top
+"""
+)
+_LINKED = (
+    _BELOW
+    + """
+SELECT b.top, n.number, n.size
+FROM below b CROSS JOIN entry e ON e.directory = b.number
+CROSS JOIN node n ON n.number = e.node
+WHERE e.first <= ?2 AND e.last > ?2 AND n.nlink > 1 AND n.mode & 61440 = 32768
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a directory holds in a snapshot, with all below it."""
+
+    path: bytes
+    entries: int
+    size: int
+    "bytes of files; of one with several names once, and of a sparse one with its holes"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The repository in numbers, as far as sums of the tables say."""
+
+    sources: int
+    snapshots: int
+    logical: int
+    "bytes of the files of all snapshots together"
+    plain: int
+    "bytes of the blocks that are stored, before compression"
+    stored: int
+    "bytes of the packs"
+    packs: int
+    blocks: int
+
+
+class UsageQuestions:
+    """Sums over trees and packs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def directory(self, number: int, commit: Commit, depth: int) -> list[Usage]:
+        """A directory and those up to `depth` below it, each with its sum, in order of path."""
+        values = (number, commit, depth)
+        found: dict[int, tuple[int, int]] = {}
+        linked = 0
+        for top, entries, size, several in self._db.stream(_SUMS, values):
+            found[top] = (entries, size)
+            linked += several
+        if linked:
+            self._add_linked(found, values)
+        return self._rolled_up(found, number)
+
+    def _add_linked(self, found: dict[int, tuple[int, int]], values: tuple[int, ...]) -> None:
+        row = self._db.row("SELECT max(number) + 1 FROM node")
+        seen = NumberSet(int(row[0]) if row else 0)
+        for top, node, size in self._db.stream(_LINKED, values):
+            if seen.add(node):
+                entries, sum_ = found[top]
+                found[top] = (entries, sum_ + size)
+
+    def _rolled_up(self, found: dict[int, tuple[int, int]], number: int) -> list[Usage]:
+        paths = Paths(self._db)
+        stop = paths.directory(number)
+        sums: dict[bytes, tuple[int, int]] = {stop: (0, 0)}
+        for directory, (entries, size) in found.items():
+            path = paths.directory(directory)
+            while True:
+                before = sums.get(path, (0, 0))
+                sums[path] = (before[0] + entries, before[1] + size)
+                if path == stop:
+                    break
+                path = path.rpartition(b"/")[0] or b"/"
+        return [Usage(path, *sums[path]) for path in sorted(sums)]
+
+    def totals(self) -> Totals:
+        """Sums over the whole repository."""
+        sources, snapshots = self._one(
+            "SELECT count(DISTINCT source), count(*) FROM snapshot"
+            " WHERE complete AND forgotten IS NULL"
+        )
+        packs, stored = self._one(
+            "SELECT count(*), coalesce(sum(p.size), 0) FROM pack p"
+            f" LEFT JOIN fate f ON f.name = p.name AND f.state = {GONE} WHERE f.name IS NULL"
+        )
+        plain, blocks = self._one(
+            "SELECT coalesce(sum(s.plain), 0), coalesce(sum(s.blocks), 0) FROM segment s"
+            " JOIN pack p ON p.number = s.pack"
+            f" LEFT JOIN fate f ON f.name = p.name AND f.state = {GONE} WHERE f.name IS NULL"
+        )
+        logical = sum(one.counts.bytes_total for one in Snapshots(self._db).stream())
+        return Totals(sources, snapshots, logical, plain, stored, packs, blocks)
+
+    def _one(self, sql: str) -> Row:
+        row = self._db.row(sql)
+        assert row is not None
+        return row

@@ -1,0 +1,114 @@
+"""Two snapshots differ in what a comparison of all their paths finds."""
+
+from itertools import product
+
+from hypothesis import given
+
+from snapfs.metadata.differences import Differences, Side
+from snapfs.model.identity import Commit
+from tests.build import Thing, file
+from tests.metadata.past import SOURCES, Past, Shown, differing, quickly, steps, tell, type_of
+
+Told = tuple[str, bytes, bytes | None, set[str]]
+
+
+@quickly
+@given(story=steps)
+def test_any_two_snapshots(story: list[tuple]) -> None:
+    tell(story, _check_all)
+
+
+def _check_all(past: Past) -> None:
+    numbers = [number for source in SOURCES for number in past.shown(source)]
+    for old, new in product(numbers, repeat=2):
+        assert _told(past, old, new) == _expected(past.snapshots[old], past.snapshots[new])
+
+
+def _told(past: Past, old: Commit, new: Commit, path: bytes = b"/") -> list[Told]:
+    found = Differences(past.repository.db).between(_side(past, old), _side(past, new), path)
+    return [
+        (str(one.kind), one.path, one.renamed_from, {str(aspect) for aspect in one.changed})
+        for one in found
+    ]
+
+
+def _side(past: Past, number: Commit) -> Side:
+    snapshot = past.repository.snapshots.by_number(number)
+    assert snapshot is not None
+    return Side(snapshot.anchor, snapshot.number)
+
+
+def _expected(old: Shown, new: Shown) -> list[Told]:
+    origins = _renamed(old, new)
+    told: list[Told] = []
+    for path in sorted(old.keys() | new.keys()):
+        before, after = old.get(path), new.get(path)
+        if path in origins:
+            assert after is not None
+            origin = origins[path]
+            told.append(("renamed", path, origin, differing(old[origin], after)))
+        elif before is None:
+            told.append(("added", path, None, set()))
+        elif after is None:
+            if path not in origins.values():
+                told.append(("removed", path, None, set()))
+        elif changed := differing(before, after):
+            kind = "modified" if changed & {"type", "content"} else "metadata"
+            told.append((kind, path, None, changed))
+    return told
+
+
+def _renamed(old: Shown, new: Shown) -> dict[bytes, bytes]:
+    lost = sorted(path for path in old.keys() - new.keys() if _has_content(old[path]))
+    origins = {}
+    for path in sorted(new.keys() - old.keys()):
+        if not _has_content(new[path]):
+            continue
+        for origin in lost:
+            if old[origin].content == new[path].content:
+                origins[path] = origin
+                lost.remove(origin)
+                break
+    return origins
+
+
+def _has_content(thing: Thing) -> bool:
+    return type_of(thing) == 0o100000 and thing.size > 0
+
+
+def test_below_a_path_only() -> None:
+    story = [
+        ("commit", "root", {b"a": {b"x": file(b"1")}, b"ab": file(b"1"), b"c": file(b"1")}),
+        ("commit", "root", {b"a": {b"x": file(b"2")}, b"ab": file(b"2"), b"c": file(b"2")}),
+        ("commit", "home", {b"a": {b"x": file(b"3")}, b"ab": file(b"3"), b"c": file(b"3")}),
+    ]
+
+    def check(past: Past) -> None:
+        first, second, other = past.snapshots
+        inside = [("modified", b"/a/x", None, {"content"})]
+        assert _told(past, first, second, b"/a") == inside
+        assert _told(past, first, other, b"/a") == inside
+        alone = [("modified", b"/c", None, {"content"})]
+        assert _told(past, first, second, b"/c") == alone
+        assert _told(past, first, other, b"/c") == alone
+        assert _told(past, first, second, b"/nothing") == []
+        assert _told(past, first, other, b"/nothing") == []
+
+    tell(story, check)
+
+
+def test_growth_is_what_files_became_more() -> None:
+    story = [
+        ("commit", "root", {b"a": file(b"1" * 10), b"d": {b"x": file(b"2" * 5)}}),
+        ("commit", "root", {b"a": file(b"1" * 30), b"e": {b"y": file(b"2" * 5)}}),
+    ]
+
+    def check(past: Past) -> None:
+        first, second = past.snapshots
+        differences = Differences(past.repository.db)
+        found = list(differences.between(_side(past, first), _side(past, second)))
+        assert {one.path: one.growth for one in found} == {
+            b"/a": 20, b"/d": 0, b"/e": 0, b"/e/y": 0,
+        }  # fmt: skip
+
+    tell(story, check)
