@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import trio
 
 from snapfs.formats.parts import EntryPart
-from snapfs.formats.records import New
+from snapfs.formats.records import New, Summary
 from snapfs.jobs.ingest.blocks import BlockSink
 from snapfs.jobs.ingest.commit import Committer, First
 from snapfs.jobs.ingest.contents import Item
@@ -176,14 +176,19 @@ class Capture:
     async def _commit_on_loop(self, complete: bool) -> Commit:
         delta, sink = self.delta, self.sink
         counts = New(nodes=delta.nodes, lists=delta.lists, directories=delta.directories)
-
-        summary = self.tally.summary(
-            bytes_read=self._reader.bytes_read,
-            bytes_new=sink.total_new_bytes,
-            bytes_stored=self.writer.stored_bytes,
-        )
         return await self.committer.commit(
-            self._attempt, complete=complete, counts=counts, relied=sink.relied, summary=summary
+            self._attempt,
+            complete=complete,
+            counts=counts,
+            relied=sink.relied,
+            summarise=self._summary,
+        )
+
+    def _summary(self) -> Summary:
+        return self.tally.summary(
+            bytes_read=self._reader.bytes_read,
+            bytes_new=self.sink.total_new_bytes,
+            bytes_stored=self.writer.stored_bytes,
         )
 
     def _emit_segment(self, segment: Segment) -> None:

@@ -4,6 +4,7 @@ What was uploaded for a delta that turned out void stays: its blocks are named b
 next one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from snapfs.errors import DeltaVoidError, UploadVoidError
@@ -65,17 +66,24 @@ class Committer:
         self.head = self._source_head()
 
     async def commit(
-        self, attempt: Attempt, *, complete: bool, counts: New, relied: set[int], summary: Summary
+        self,
+        attempt: Attempt,
+        *,
+        complete: bool,
+        counts: New,
+        relied: set[int],
+        summarise: Callable[[], Summary],
     ) -> Commit:
         """Make the delta a commit. Its last part has been added, its last segment handed over.
 
         `counts` has the delta's nodes, lists and directories; `relied` the packs that hold the
-        known blocks which it refers to.
+        known blocks which it refers to. `summarise` is asked when all that is new is stored.
 
         Raises DeltaVoidError where it cannot follow on what others have committed, StoreError.
         """
         # Packs are durable when flush returns, block parts when upload does. Only THEN the record.
         await self._upload_block_parts(await self._writer.flush())
+        summary = summarise()
 
         def body() -> Ingest:
             return self._body(complete, counts, relied, summary)
