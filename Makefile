@@ -1,13 +1,15 @@
 # make demo     see it work, in a temporary directory
 # make test     linters, types, layers, tests
 # make setup    what these need: Debian's packages, and a virtual environment in .venv
+# make soak     ten minutes of three hosts at work, with kills
+# make bench    beside restic and borg, which it installs; hours at full size
 # Packages are installed with apt-get (by sudo, if you are not root) only where one is missing.
 
 PYTHON ?= python3
 PACKAGES = acl attr fuse3 gcc libfuse3-dev pkg-config python3-dev python3-venv rsync
 BIN = .venv/bin
 
-.PHONY: demo test check setup packages clean
+.PHONY: demo test check setup packages clean soak bench
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" contrib/demo.sh
@@ -20,6 +22,13 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: setup
+	$(BIN)/python contrib/soak.py
+
+bench: setup
+	@contrib/packages.sh restic borgbackup python3-llfuse
+	$(BIN)/python -m bench --output docs/benchmarks-table.md
 
 setup: packages .venv/ready
 

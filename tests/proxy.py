@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,10 +36,13 @@ class Kind(enum.Enum):
     ERROR_AFTER = "the server does it, and the answer is 500 InternalError"
     CUT_BODY = "half of the answer's body comes, and then a reset"
     END_BODY = "half of the answer's body comes, and then the end"
+    EMPTY_UPLOAD = "the server gets the headers, and then the connection ends on both sides"
     DELAYED = "the connection is reset, and the server hears of it after the next few requests"
 
 
-_UNSENT = frozenset({Kind.RESET_BEFORE, Kind.STALL_BEFORE, Kind.SLOW_DOWN, Kind.DELAYED})
+_UNSENT = frozenset(
+    {Kind.RESET_BEFORE, Kind.STALL_BEFORE, Kind.SLOW_DOWN, Kind.EMPTY_UPLOAD, Kind.DELAYED}
+)
 _UNANSWERED = frozenset({Kind.RESET_AFTER, Kind.STALL_AFTER, Kind.ERROR_AFTER})
 
 
@@ -120,17 +123,26 @@ class Request:
 
     def send(self, upstream: tuple[str, int]) -> tuple[HTTPResponse, bytes]:
         """Send it on; the answer and its body. Raises OSError, HTTPException."""
-        connection = HTTPConnection(*upstream, timeout=_STALL)
-        try:
-            connection.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers:
-                if name.lower() not in _HOP_BY_HOP:
-                    connection.putheader(name, value)
+        with closing(self._connect(upstream)) as connection:
             connection.endheaders(self.body)
             answer = connection.getresponse()
             return answer, answer.read()
-        finally:
-            connection.close()
+
+    def send_headers(self, upstream: tuple[str, int]) -> None:
+        """Send the headers on and end the connection; wait until the server is done with it."""
+        with closing(self._connect(upstream)) as connection:
+            connection.endheaders()
+            connection.sock.shutdown(socket.SHUT_WR)
+            with suppress(HTTPException):
+                connection.getresponse().read()
+
+    def _connect(self, upstream: tuple[str, int]) -> HTTPConnection:
+        connection = HTTPConnection(*upstream, timeout=_STALL)
+        connection.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers:
+            if name.lower() not in _HOP_BY_HOP:
+                connection.putheader(name, value)
+        return connection
 
 
 @contextmanager
@@ -191,6 +203,8 @@ class _Exchange:
         kind = self._between.take(self._request)
         if kind is Kind.DELAYED:
             self._between.delay(self._request)
+        if kind is Kind.EMPTY_UPLOAD:
+            self._request.send_headers(self._between.upstream)
         if kind not in _UNSENT:
             answer, body = self._request.send(self._between.upstream)
             if kind not in _UNANSWERED:
@@ -199,7 +213,13 @@ class _Exchange:
 
     def _end(self, kind: Kind | None) -> None:
         match kind:
-            case Kind.RESET_BEFORE | Kind.RESET_AFTER | Kind.CUT_BODY | Kind.DELAYED:
+            case (
+                Kind.RESET_BEFORE
+                | Kind.RESET_AFTER
+                | Kind.CUT_BODY
+                | Kind.EMPTY_UPLOAD
+                | Kind.DELAYED
+            ):
                 self._reset()
             case Kind.STALL_BEFORE | Kind.STALL_AFTER:
                 self._between.ended.wait(_STALL)

@@ -70,7 +70,8 @@ async def init(store: Store, options: InitOptions, world: World) -> Created:
     if await _has_records(store):
         raise RepositoryExistsError(
             f"{store.url}: there is a repository here already",
-            hint="'snapfs ingest' stores into it; give another place to create a new one",
+            hint="'snapfs ingest' stores into it; give another place to create a new one. If its "
+            "recovery code was never shown, 'snapfs key add --recovery' makes another",
         )
     if not options.single_writer and not await honours_put_if_absent(store, secrets.token_hex(8)):
         raise StoreError(

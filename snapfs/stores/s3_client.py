@@ -79,8 +79,8 @@ def make_client(settings: S3Settings) -> S3Client:
     )
     if not _chooses_checksums(session):
         # boto3 would add a CRC, sent as a trailer, which older servers refuse or store as content.
-        # Without it the signature covers the body's SHA-256: what is damaged on its way up is
-        # refused, and what is damaged on its way down does not unseal.
+        # The store sends an MD5 instead: what is damaged on its way up is refused, and what is
+        # damaged on its way down does not unseal.
         config = config.merge(
             Config(
                 request_checksum_calculation="when_required",

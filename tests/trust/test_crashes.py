@@ -1,6 +1,6 @@
-"""Every job, killed at every moment: nothing is lost, nothing is half-done, the next run goes on.
+"""Every job, killed at any moment: nothing is lost, nothing is half-done, the next run goes on.
 
-SNAPFS_TRUST_STEP=1 tries each moment of the long jobs too, which takes some minutes.
+SNAPFS_TRUST_STEP=1 tries each moment, which takes some minutes.
 """
 
 import os
@@ -20,15 +20,10 @@ _ROOT = Path(__file__).parents[2]
 _MEMORY = "/dev/shm"
 _WITHIN = 900
 "seconds for one scene"
-_LONG = {
-    "ingest with progress": 10,
-    "prune that condemns": 8,
-    "prune that deletes": 8,
-    "catching up": 3,
-    "restore": 3,
-    "a new host": 2,
-}
-"jobs of a hundred moments and more: of how many one is tried, unless all are asked for"
+_SHORT, _LONG = 2, 10
+"of how many moments one is tried, unless all are asked for"
+_LONG_JOBS = ("ingest with progress", "prune that condemns", "prune that deletes")
+"of a hundred moments and more"
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +35,12 @@ def plays() -> Iterator[dict[str, Future[str]]]:
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         yield {
-            name: pool.submit(_play, name, Path(folder) / name.replace(" ", "-"))
-            for name in sorted(SCENES, key=lambda name: name in _LONG)
+            name: pool.submit(_play, name, Path(folder) / name.replace(" ", "-")) for name in SCENES
         }
 
 
 def _play(name: str, folder: Path) -> str:
-    step = int(os.environ.get("SNAPFS_TRUST_STEP") or _LONG.get(name, 1))
+    step = int(os.environ.get("SNAPFS_TRUST_STEP") or (_LONG if name in _LONG_JOBS else _SHORT))
     command = [sys.executable, "-m", "tests.trust.driver", name, str(folder), str(step)]
     done = subprocess.run(
         command, cwd=_ROOT, capture_output=True, text=True, timeout=_WITHIN, check=False

@@ -39,6 +39,7 @@ _TARGETS = {
     Kind.ERROR_AFTER: _PUTS,
     Kind.CUT_BODY: _GETS,
     Kind.END_BODY: _GETS,
+    Kind.EMPTY_UPLOAD: _PUTS,
     Kind.DELAYED: _PUTS,
 }
 

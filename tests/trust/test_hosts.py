@@ -152,7 +152,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(pace=st.randoms(use_true_random=True))
     def prune_twice(self, pace: Random) -> None:
-        self._crowd(pace, lambda: self.hosts.prune(0), lambda: self.hosts.prune(1, wait=True))
+        self._crowd(pace, lambda: self.hosts.prune(0), lambda: self.hosts.prune(1))
 
     # --- on the way
 
