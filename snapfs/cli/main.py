@@ -22,6 +22,7 @@ COMMANDS = {
     "mount": "Mount all snapshots as a read-only file system.",
     "umount": "End a mount.",
     "restore": "Write files of a snapshot back to a directory.",
+    "export": "Write files of a snapshot as a tar archive.",
     "ls": "List what a snapshot holds.",
     "cat": "Write a file of a snapshot to standard output.",
     "history": "Show every version of a path.",
@@ -35,6 +36,7 @@ COMMANDS = {
     "prune": "Give back the space of what nothing needs.",
     "key": "List, add, remove and change what opens the repository.",
     "check": "Check that everything is there and whole.",
+    "repair": "Put right what a check finds; nothing is deleted.",
 }
 _EVERYONE_BUT_THE_OWNER = 0o077
 

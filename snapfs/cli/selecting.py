@@ -53,7 +53,7 @@ async def find_snapshot(
 
 def find_entry(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry:
     """What stands at a path. Raises PathNotFoundError, which names a link that is in the way."""
-    entry = repository.tree.resolve(snapshot.source.anchor, snapshot.number, path)
+    entry = repository.tree.resolve(snapshot.anchor, snapshot.number, path)
     if entry is None:
         raise PathNotFoundError(
             f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(path)}",
@@ -65,7 +65,7 @@ def find_entry(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry
 def _link_on_the_way(repository: Repository, snapshot: Snapshot, path: bytes) -> str:
     while path != b"/":
         path = path.rpartition(b"/")[0] or b"/"
-        entry = repository.tree.resolve(snapshot.source.anchor, snapshot.number, path)
+        entry = repository.tree.resolve(snapshot.anchor, snapshot.number, path)
         if entry is not None and entry.node.attributes.is_symlink:
             target = os.fsdecode(entry.node.attributes.target)
             return f"{os.fsdecode(path)} is a symbolic link to {target}"

@@ -14,11 +14,12 @@ import click
 import trio
 
 from snapfs.cli import settings
-from snapfs.cli.memory import give_back_what_is_freed
+from snapfs.cli.memory import use_memory_well
 from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
 from snapfs.errors import NoRepositoryError
-from snapfs.repository.repository import DISK_CACHE, Repository, open_repository
+from snapfs.repository.keys import Keys
+from snapfs.repository.repository import DISK_CACHE, Repository, open_keys, open_repository
 from snapfs.repository.state import Directories
 from snapfs.stores.base import Store
 from snapfs.stores.locate import DirectoryLocation, Location, open_store
@@ -67,6 +68,16 @@ class Session:
         ):
             yield repository
 
+    @asynccontextmanager
+    async def unlocked(self) -> AsyncIterator[tuple[Store, Keys]]:
+        """The store and the repository's keys; this machine's view stays closed.
+
+        Raises as `open_keys`.
+        """
+        self.check_directory()
+        async with self.store() as store:
+            yield store, await open_keys(store, self.directories, self.secret)
+
     def check_directory(self) -> None:
         """Raise NoRepositoryError where the repository's directory is not there at all."""
         # The store cannot tell a disk that is not mounted from a repository that never was.
@@ -95,7 +106,7 @@ def run(command: Callable[[], Awaitable[T]]) -> T:
 
     What tasks raise comes as an exception group.
     """
-    give_back_what_is_freed()
+    use_memory_well()
     return trio.run(_until_signalled, command)
 
 

@@ -8,6 +8,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import msgspec
 
@@ -47,7 +48,7 @@ def held_alone(db: Database) -> dict[Commit, Alone]:
         if owner > 0:
             plain[owner] += length
             stored[owner] += share
-    return {Commit(owner): Alone(plain[owner], round(stored[owner])) for owner in sorted(plain)}
+    return {Commit(owner): Alone(plain[owner], ceil(stored[owner])) for owner in sorted(plain)}
 
 
 class _Owners:

@@ -7,9 +7,9 @@ from itertools import groupby
 
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.moments import Moment, Moments
+from snapfs.metadata.paths import Paths
 from snapfs.metadata.sameness import Sameness
 from snapfs.metadata.tree import Node, Tree
-from snapfs.model.identity import DirectoryNumber
 from snapfs.model.versions import Held, Version, timeline
 
 _ROOT = b"/"
@@ -39,6 +39,7 @@ class History:
         self._db = db
         self._moments = moments
         self._tree = Tree(db)
+        self._paths = Paths(db)
         self._sameness = Sameness(db)
 
     def versions(self, source: int, path: bytes) -> Iterator[Version[Node]]:
@@ -50,7 +51,7 @@ class History:
         """Every name that snapshots show or showed in a directory, in order of their bytes."""
         streams = []
         for anchor in self._moments.anchors(source):
-            directory = self._directory(anchor, path)
+            directory = self._paths.number(anchor, path)
             if directory is not None:
                 streams.append(self._shown_in(directory))
         for _, rows in groupby(merge(*streams, key=_by_name), key=lambda row: row[0]):
@@ -59,7 +60,7 @@ class History:
     def _held(self, source: int, path: bytes) -> Iterator[Held[Node]]:
         parent, _, name = path.rpartition(b"/")
         for anchor in self._moments.anchors(source):
-            directory: int | None = anchor if path == _ROOT else self._directory(anchor, parent)
+            directory: int | None = anchor if path == _ROOT else self._paths.number(anchor, parent)
             if directory is None:
                 continue
             end = self._end(source, anchor)
@@ -75,13 +76,6 @@ class History:
     def _end(self, source: int, anchor: int) -> int:
         """Behind the last snapshot of a tree. What a tree held when it was left stays open."""
         return max(one.number for one in self._moments.of(source) if one.anchor == anchor) + 1
-
-    def _directory(self, anchor: int, path: bytes) -> DirectoryNumber | None:
-        number = self._tree.child(anchor, _ROOT)
-        for name in path.split(b"/"):
-            if name and number is not None:
-                number = self._tree.child(number, name)
-        return number
 
     def _shown_in(self, directory: int) -> Iterator[Row]:
         return self._db.stream(

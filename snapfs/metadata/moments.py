@@ -97,6 +97,10 @@ class Moments:
         """The trees that a source's snapshots are of, oldest first: mostly one."""
         return list(dict.fromkeys(moment.anchor for moment in self.of(source)))
 
+    def trees(self) -> list[int]:
+        """The anchors of all trees of which a snapshot counts."""
+        return list(self._trees)
+
     def last_before(self, anchor: int, number: int) -> Moment:
         """The newest snapshot of a tree before a commit. There must be one."""
         line = self._trees[anchor]

@@ -1,7 +1,9 @@
-"""Paths of directories, looked up once while they are in use."""
+"""Paths of directories, looked up once while they are in use; and directories by their paths."""
 
 from snapfs.metadata.database import Database
-from snapfs.metadata.entries import ANCHOR, join
+from snapfs.metadata.entries import ANCHOR, ROOT, join
+from snapfs.metadata.tree import Tree
+from snapfs.model.identity import DirectoryNumber
 
 _REMEMBERED = 65_536
 "paths that are kept at hand, about 10 MB; rows of one directory mostly come together"
@@ -29,6 +31,15 @@ class Paths:
             number = int(row[0])
             known = self._known.get(number)
         return self._remember(known, chain)
+
+    def number(self, anchor: int, path: bytes) -> DirectoryNumber | None:
+        """The number that an absolute path has as a directory of a tree, held or not."""
+        tree = Tree(self._db)
+        number = tree.child(anchor, ROOT)
+        for name in path.split(b"/"):
+            if name and number is not None:
+                number = tree.child(number, name)
+        return number
 
     def entry(self, directory: int, name: bytes) -> bytes:
         """The absolute path of a directory's entry."""

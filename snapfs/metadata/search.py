@@ -7,13 +7,15 @@ would help only for names that are known to the letter, and cost each ingest as 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from snapfs.metadata.database import Database, Value
 from snapfs.metadata.moments import Moment, Moments
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.tree import Node, Tree
 from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.criteria import Criteria
-from snapfs.model.identity import OPEN, Commit, SourceNumber
+from snapfs.model.identity import OPEN, Commit, DirectoryNumber, SourceNumber
 
 _TYPE = 0o170000
 _REGULAR = 0o100000
@@ -24,10 +26,16 @@ _LATER = (
 )
 
 
-_FOUND = (
-    "SELECT e.directory, e.name, e.last, e.node, m.source, m.anchor, m.shown, m.newest"
-    " FROM entry e CROSS JOIN temp.moment m ON m.number = e.first"
-    " CROSS JOIN node n ON n.number = e.node WHERE "
+_COLUMNS = "SELECT e.directory, e.name, e.last, e.node, m.source, m.anchor, m.shown, m.newest FROM "
+_ANYWHERE = _COLUMNS + "entry e"
+_BELOW = (
+    "WITH RECURSIVE below (number) AS (SELECT value FROM json_each(?) UNION ALL"
+    " SELECT d.number FROM below b JOIN directory d ON d.parent = b.number AND d.parent <> 0) "
+    + _COLUMNS
+    + "below b CROSS JOIN entry e ON e.directory = b.number"
+)
+_JOINED = (
+    " CROSS JOIN temp.moment m ON m.number = e.first CROSS JOIN node n ON n.number = e.node WHERE "
 )
 
 
@@ -58,8 +66,12 @@ class Search:
     def find(self, criteria: Criteria) -> Iterator[Match]:
         """What meets the criteria, by directory as they were first seen, then by name."""
         conditions, values = _conditions(criteria)
-        wanted = criteria.path_pattern
-        for row in self._db.stream(_FOUND + " AND ".join(conditions), values):
+        wanted, top = criteria.path_pattern, criteria.top
+        tables = _ANYWHERE
+        if top is not None:
+            tables = _BELOW
+            values.insert(0, msgspec.json.encode(self._directories(top)).decode())
+        for row in self._db.stream(tables + _JOINED + " AND ".join(conditions), values):
             found = _Found(*row)
             path = self._paths.entry(found.directory, found.name)
             if wanted is not None and not wanted.fullmatch(path):
@@ -75,6 +87,11 @@ class Search:
                     last=self._moments.last_before(found.anchor, found.last),
                     deleted=deleted,
                 )
+
+    def _directories(self, path: bytes) -> list[DirectoryNumber]:
+        """The numbers that this path has or had as a directory, one in each tree at most."""
+        found = (self._paths.number(anchor, path) for anchor in self._moments.trees())
+        return [number for number in found if number is not None]
 
     def _is_deleted(self, found: "_Found", path: bytes) -> bool:
         if found.newest < found.last:

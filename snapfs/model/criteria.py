@@ -3,6 +3,7 @@
 import re
 import stat
 from dataclasses import dataclass
+from itertools import takewhile
 
 from snapfs.errors import UsageError
 from snapfs.model.sizes import parse_size
@@ -17,6 +18,7 @@ TYPES = {
     "s": stat.S_IFSOCK,
 }
 "as find(1) calls them"
+_SPECIAL = re.compile(rb"[*?\[]")
 _CLASS = re.compile(rb"\[[!^]?\]?[^\]]*\]")
 
 
@@ -51,6 +53,15 @@ class Criteria:
         return None if last in (b"*", b"**") else last
 
     @property
+    def top(self) -> bytes | None:
+        """The directory that everything looked for lies below; None if the pattern names none."""
+        if self.pattern is None or not self.pattern.startswith(b"/") or self.ignore_case:
+            return None
+        steps = self.pattern.split(b"/")[1:-1]
+        fixed = list(takewhile(lambda step: not _SPECIAL.search(step), steps))
+        return b"/" + b"/".join(fixed) if fixed else None
+
+    @property
     def path_pattern(self) -> re.Pattern[bytes] | None:
         """The pattern of whole paths."""
         if self.pattern is None or b"/" not in self.pattern:
@@ -80,7 +91,7 @@ def size_bounds(text: str) -> tuple[int | None, int | None]:
 
     Raises UsageError.
     """
-    size = parse_size(text.lstrip("+-") if text[:1] in ("+", "-") else text)
+    size = parse_size(text[1:] if text[:1] in ("+", "-") else text)
     if text.startswith("+"):
         return size + 1, None
     if text.startswith("-"):

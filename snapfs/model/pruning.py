@@ -16,6 +16,8 @@ class PackState:
     "stored bytes"
     used: float
     "which part of it is needed, 0 to 1"
+    damaged: bool = False
+    "needed blocks in it are known to be damaged: it cannot be copied from, and must not go"
 
     @property
     def unused_bytes(self) -> float:
@@ -50,6 +52,8 @@ class PrunePlan:
     "stored bytes of packs that stay as they are"
     kept_unused: float = 0.0
     "of these, what nothing needs"
+    damaged: int = 0
+    "packs that stay because they are damaged"
 
     @property
     def dropped_bytes(self) -> int:
@@ -76,13 +80,16 @@ def plan_prune(packs: Iterable[PackState], policy: PrunePolicy) -> PrunePlan:
 
     Packs without any need are dropped. Of the others, those that waste most for what must be
     copied go first, until what stays unneeded is within `max_unused` of what is needed. Small
-    packs are merged once there is enough of them.
+    packs are merged once there is enough of them. Damaged ones are left alone.
     """
     plan = PrunePlan()
     partly: list[PackState] = []
     needed = 0.0
     for pack in packs:
-        if pack.used == 0:
+        if pack.damaged:
+            plan.damaged += 1
+            _keep(plan, pack)
+        elif pack.used == 0:
             plan.drop.append(pack)
         else:
             partly.append(pack)
@@ -93,10 +100,14 @@ def plan_prune(packs: Iterable[PackState], policy: PrunePolicy) -> PrunePlan:
         if pack.number in chosen:
             plan.repack.append(pack)
         else:
-            plan.kept_packs += 1
-            plan.kept_bytes += pack.size
-            plan.kept_unused += pack.unused_bytes
+            _keep(plan, pack)
     return plan
+
+
+def _keep(plan: PrunePlan, pack: PackState) -> None:
+    plan.kept_packs += 1
+    plan.kept_bytes += pack.size
+    plan.kept_unused += pack.unused_bytes
 
 
 def _wasteful(packs: list[PackState], allowed: float, limit: int | None) -> set[int]:

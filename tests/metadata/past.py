@@ -17,21 +17,24 @@ from snapfs.stores.memory import MemoryStore
 from tests.build import Builder, Thing, built, file, folder, link
 
 SOURCES = ("home", "root")
+BLOCK = 64
+"plain bytes of a block"
 Shown = dict[bytes, Thing]
 "what a snapshot shows, by path; the root too"
 
 _names = st.sampled_from([b"a", b"b.txt", b"\xff", b"B.TXT"])
 _files = st.builds(
     file,
-    st.sampled_from([b"", b"1", b"2", b"3" * 70_000, b"3" * 65_536 + b"4"]),
+    st.sampled_from([b"", b"1", b"2", b"3" * 70, b"3" * 64 + b"4"]),
     mode=st.sampled_from([0o644, 0o600]),
     uid=st.sampled_from([0, 1000]),
-    mtime_ns=st.sampled_from([5 * 10**9, -1, 10**18]),
+    mtime_ns=st.sampled_from([5 * 10**9, 5 * 10**9 + 1, -1]),
 )
 _links = st.builds(link, st.sampled_from([b"a", b"nowhere"]))
 _inner = st.dictionaries(_names, _files | _links, max_size=3)
 _deep = st.dictionaries(_names, _inner, max_size=2)
 _shapes = st.dictionaries(_names, _files | _links | _inner | _deep, max_size=4)
+_edits = st.dictionaries(_names, st.none() | _files | _inner, max_size=2)
 quickly = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
@@ -39,7 +42,8 @@ _source = st.sampled_from(SOURCES)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("commit"), _source, _shapes),
-        st.tuples(st.just("commit"), _source, _shapes),
+        st.tuples(st.just("edit"), _source, _edits),
+        st.tuples(st.just("edit"), _source, _edits),
         st.tuples(st.just("progress"), _source, _shapes),
         st.tuples(st.just("forget"), _source, st.integers(0, 9)),
         st.tuples(st.just("recall"), _source, st.integers(0, 9)),
@@ -59,6 +63,8 @@ class Past:
     "of complete ones, also of those that are forgotten"
     source_of: dict[Commit, str] = field(default_factory=dict)
     forgotten: set[Commit] = field(default_factory=set)
+    shapes: dict[str, Mapping] = field(default_factory=dict)
+    "of each source's last complete snapshot"
 
     def shown(self, source: str) -> dict[Commit, Shown]:
         """The snapshots of a source that count, in order."""
@@ -78,16 +84,32 @@ class Past:
             self.repository.db, [one.number for one in self.repository.snapshots.sources()]
         )
 
+    def _builder(self, source: str) -> Builder:
+        made = Builder(self.repository, source=source, block_size=BLOCK)
+        return self.builders.setdefault(source, made)
+
     async def commit(self, source: str, shape: Mapping, *, complete: bool = True) -> None:
-        builder = self.builders.setdefault(source, Builder(self.repository, source=source))
+        builder = self._builder(source)
         things = _flat(b"", shape)
         number = await builder.commit(things, complete=complete)
         if complete:
             self.snapshots[number] = {b"/": folder(), **things}
             self.source_of[number] = source
+            self.shapes[source] = shape
+
+    async def edit(self, source: str, edits: Mapping) -> None:
+        """Commit the last complete shape with some names changed; None takes one away."""
+        shape = {**self.shapes.get(source, {}), **edits}
+        await self.commit(source, {name: held for name, held in shape.items() if held is not None})
 
     async def progress(self, source: str, shape: Mapping) -> None:
         await self.commit(source, shape, complete=False)
+
+    async def linked(self, source: str, things: Shown) -> None:
+        """Commit things by path; one under several paths is one file with several names."""
+        builder = self._builder(source)
+        self.snapshots[number := await builder.commit(things)] = things
+        self.source_of[number] = source
 
     async def forget(self, source: str, which: int) -> None:
         numbers = list(self.shown(source))

@@ -4,7 +4,9 @@ from itertools import product
 
 from hypothesis import given
 
+from snapfs.metadata import contents
 from snapfs.metadata.differences import Differences, Side
+from snapfs.model.content import Stored
 from snapfs.model.identity import Commit
 from tests.build import Thing, file
 from tests.metadata.past import SOURCES, Past, Shown, differing, quickly, steps, tell, type_of
@@ -93,6 +95,40 @@ def test_below_a_path_only() -> None:
         assert _told(past, first, other, b"/c") == alone
         assert _told(past, first, second, b"/nothing") == []
         assert _told(past, first, other, b"/nothing") == []
+
+    tell(story, check)
+
+
+def test_of_equal_files_the_first_that_went_becomes_the_first_that_came() -> None:
+    story = [
+        ("commit", "root", {b"a": file(b"1"), b"b": file(b"1"), b"c": file(b"1")}),
+        ("commit", "root", {b"x": file(b"1"), b"y": file(b"1")}),
+    ]
+
+    def check(past: Past) -> None:
+        first, second = past.snapshots
+        renamed = {one[1]: one[2] for one in _told(past, first, second)}
+        assert renamed == {b"/x": b"/a", b"/y": b"/b", b"/c": None}
+        assert len(_told(past, second, first)) == 3
+
+    tell(story, check)
+
+
+def test_two_stored_copies_of_a_block_are_the_same_content() -> None:
+    story = [
+        ("commit", "root", {b"a": file(b"1", mtime_ns=1)}),
+        ("commit", "root", {b"a": file(b"1", mtime_ns=2)}),
+    ]
+
+    def check(past: Past) -> None:
+        db = past.repository.replica.db
+        db.execute(
+            "INSERT INTO block SELECT 99, tag, key, segment, offset, length FROM block LIMIT 1"
+        )
+        db.execute(
+            "UPDATE node SET data = ? WHERE mtime_ns = 2", (contents.encode([Stored(99, 1)]),)
+        )
+        assert _told(past, *past.snapshots) == [("metadata", b"/a", None, {"time"})]
 
     tell(story, check)
 

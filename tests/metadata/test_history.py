@@ -109,5 +109,25 @@ def test_a_path_that_was_a_file_and_a_directory() -> None:
     tell(story, check)
 
 
+def test_a_tree_that_was_left_behind_ends_with_its_last_snapshot() -> None:
+    story = [
+        ("commit", "root", {b"x": _file(b"one"), b"y": _file(b"one")}),
+        ("forget", "root", 0),
+        ("commit", "root", {b"x": _file(b"other")}),
+        ("recall", "root", 0),
+    ]
+
+    def check(past: Past) -> None:
+        first, second = past.snapshots
+        history = History(past.repository.db, past.moments())
+        number = past.number("root")
+        x = [(one.first, one.last) for one in history.versions(number, b"/x")]
+        assert x == [(first, first), (second, second)]
+        y = [(one.first, one.state is None) for one in history.versions(number, b"/y")]
+        assert y == [(first, False), (second, True)]
+
+    tell(story, check)
+
+
 def _file(data: bytes) -> Thing:
     return Thing(mode=0o100644, content=(data,))

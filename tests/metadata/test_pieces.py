@@ -223,15 +223,15 @@ def test_a_list_is_that_of_the_same_source(tmp_path: Path) -> None:
 
 def test_a_list_of_blocks_that_are_leaving_is_not_referred_to(replica: Replica) -> None:
     tree = Tree(replica.db)
-    assert not tree.may_refer_to_list(1, key("list"))
+    assert tree.packs_of_list(1, key("list")) is None
     with_list(replica, "root", 1)
-    assert tree.may_refer_to_list(1, key("list"))
-    assert not tree.may_refer_to_list(2, key("list"))
+    assert tree.packs_of_list(1, key("list")) is not None
+    assert tree.packs_of_list(2, key("list")) is None
     add(replica, condemn(name("root 2")))
-    assert not tree.may_refer_to_list(1, key("list"))
+    assert tree.packs_of_list(1, key("list")) is None
     add(replica, Forget((name("attempt 2"),)))
     with_list(replica, "root", 1, head=4)
-    assert tree.may_refer_to_list(1, key("list"))
+    assert tree.packs_of_list(1, key("list")) is not None
     add(replica, ingest(head=5, new=New(nodes=1), entries=1))
     apply(replica, 1, entries(root((b"g", 0)), nodes=(node(size=20, items=((key("list"),),)),)))
     assert contents_of(tree, 6, b"g") == (Listed(2, 20),)

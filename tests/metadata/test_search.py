@@ -10,18 +10,17 @@ from snapfs.model.criteria import Criteria
 from tests.build import NANOSECONDS, Thing, file
 from tests.metadata.past import SOURCES, Past, quickly, steps, tell, type_of
 
-criteria = st.builds(
-    Criteria,
-    pattern=st.sampled_from([None, b"a", b"*.txt", b"[!ab]*", b"B.TXT", b"*"]),
-    types=st.sampled_from([(), (0o100000,), (0o040000, 0o120000)]),
-    smallest=st.sampled_from([None, 1, 70_000]),
-    largest=st.sampled_from([None, 1]),
-    newer_ns=st.sampled_from([None, 0, 5 * NANOSECONDS]),
-    older_ns=st.sampled_from([None, 0, 10**18]),
-    owner=st.sampled_from([None, "1000"]),
-    deleted=st.booleans(),
-    any_version=st.booleans(),
-)
+_fields = st.sampled_from(
+    [
+        *({"pattern": pattern} for pattern in (b"a", b"*.txt", b"[!ab]*", b"B.TXT", b"*")),
+        *({"types": types} for types in ((0o100000,), (0o040000, 0o120000))),
+        {"smallest": 1}, {"smallest": 70}, {"largest": 1}, {"smallest": 1, "largest": 1},
+        {"newer_ns": 0}, {"newer_ns": 5 * NANOSECONDS}, {"older_ns": 5 * NANOSECONDS + 1},
+        {"owner": "1000"}, {},
+    ]
+)  # fmt: skip
+_modes = st.sampled_from([{}, {"deleted": True}, {"any_version": True}])
+criteria = st.builds(lambda fields, mode: Criteria(**fields, **mode), _fields, _modes)
 
 
 @quickly
@@ -41,6 +40,9 @@ def _check(past: Past, wanted: Criteria) -> None:
     states = {(_name_of(past, one), one.path, _state(one)) for one in found}
     assert states == {state for source in SOURCES for state in _expected(past, source, wanted)}
     if not wanted.any_version:
+        for match in found:
+            shown = past.shown(_name_of(past, match))
+            assert match.last.number == max(at for at, tree in shown.items() if match.path in tree)
         assert len({(match.source, match.path) for match in found}) == len(found)
 
 
@@ -110,7 +112,9 @@ def test_patterns_of_paths_and_letters_of_either_case() -> None:
             b"/home/ann", b"/home/ann/Report.PDF", b"/home/x.pdf",
         ]  # fmt: skip
         assert paths(b"/**/x.pdf") == [b"/home/x.pdf"]
-        assert paths(b"ann/x.pdf") == []
+        assert paths(b"/home/ann/*.PDF") == [b"/home/ann/Report.PDF"]
+        assert paths(b"/home/ann/**") == [b"/home/ann/Report.PDF"]
+        assert paths(b"ann/x.pdf") == paths(b"/nowhere/x.pdf") == []
 
     tell([("commit", "root", shape)], check)
 
@@ -127,6 +131,19 @@ def test_what_was_left_behind_is_deleted_only_if_the_new_tree_lacks_it() -> None
         assert _found(past, Criteria(deleted=True)) == [(b"/gone", True)]
 
     tell(story, check)
+
+
+def test_what_only_forgotten_snapshots_had_is_not_found() -> None:
+    story = [
+        ("commit", "root", {b"a": file(b"1")}),
+        ("forget", "root", 0),
+        ("commit", "root", {b"b": file(b"2")}),
+    ]
+    tell(story, lambda past: _finds(past, Criteria(any_version=True), [(b"/b", False)]))
+
+
+def _finds(past: Past, wanted: Criteria, expected: list[tuple[bytes, bool]]) -> None:
+    assert _found(past, wanted) == expected
 
 
 def test_owners_are_known_by_name() -> None:

@@ -95,19 +95,20 @@ def command(given: Globals, read_data: bool, read_data_subset: str | None) -> in
 
     The exit status is 1 where anything is damaged.
     """
-    if read_data and read_data_subset is not None:
-        raise UsageError("--read-data reads all of what --read-data-subset chooses from")
-    options = CheckOptions(read=_subset(read_data, read_data_subset))
+    options = CheckOptions(read=chosen_subset(read_data, read_data_subset))
     session = begin(given)
     report = run(lambda: _check(session, options, quiet=given.json))
     if given.json:
-        output.say_json(_json_of(report))
+        output.say_json(check_json(report))
     else:
         _show(report)
     return 0 if report.sound else _DAMAGED
 
 
-def _subset(read_data: bool, text: str | None) -> Subset | None:
+def chosen_subset(read_data: bool, text: str | None) -> Subset | None:
+    """What --read-data and --read-data-subset say is to be read. Raises UsageError."""
+    if read_data and text is not None:
+        raise UsageError("--read-data reads all of what --read-data-subset chooses from")
     if text is not None:
         return parse_subset(text)
     return EVERYTHING if read_data else None
@@ -120,6 +121,13 @@ async def _check(session: Session, options: CheckOptions, *, quiet: bool) -> Che
 
 
 def _show(report: CheckReport) -> None:
+    show_damage(report)
+    for line in _summary(report):
+        output.say(line)
+
+
+def show_damage(report: CheckReport) -> None:
+    """What is damaged, and which paths that costs, on standard error."""
     for problem in report.problems[: render.SHOWN_FINDINGS]:
         print(f"{problem.object}: {problem.detail}\n  {problem.hint}", file=sys.stderr)
     _rest(report.problem_count, render.SHOWN_FINDINGS, "problem")
@@ -128,8 +136,6 @@ def _show(report: CheckReport) -> None:
     for affected in report.affected:
         print(f"  {_affected(affected)}", file=sys.stderr)
     _rest(report.affected_count, len(report.affected), "path")
-    for line in _summary(report):
-        output.say(line)
 
 
 def _rest(count: int, shown: int, noun: str) -> None:
@@ -174,7 +180,8 @@ def _verdict(report: CheckReport) -> str:
     return f"{found}; {render.plural(report.affected_count, 'path')} cannot be given back"
 
 
-def _json_of(report: CheckReport) -> CheckJson:
+def check_json(report: CheckReport) -> CheckJson:
+    """A report under --json."""
     orphans = report.orphans
     checked = {name: getattr(report.checked, name) for name in CheckedJson.__struct_fields__}
     return CheckJson(

@@ -39,6 +39,7 @@ class IngestJson(msgspec.Struct):
     files: FilesJson
     bytes: BytesJson
     findings: dict[str, int]
+    healed: int
     seconds: float
 
 
@@ -228,6 +229,8 @@ def _summary(report: IngestReport, options: IngestOptions) -> list[str]:
         f"read {format_size(counts.bytes_read)}, of it new {format_size(counts.bytes_new)}, "
         f"stored {format_size(counts.bytes_stored)}, in {report.seconds:.1f} s"
     )
+    if report.healed:
+        lines.append(f"healed {render.plural(report.healed, 'damaged block')}: stored anew")
     if report.snapshot is not None:
         snapshot = report.snapshot
         lines.append(f"snapshot {snapshot.short_id} of {render.local_time(snapshot.time_ns)}")
@@ -250,5 +253,6 @@ def _json_of(report: IngestReport, options: IngestOptions, kinds: dict[str, int]
             counts.bytes_total, counts.bytes_read, counts.bytes_new, counts.bytes_stored
         ),
         findings=kinds,
+        healed=report.healed,
         seconds=round(report.seconds, 3),
     )  # fmt: skip

@@ -1,0 +1,117 @@
+"""`python -m bench.history`: how long questions about a long past take.
+
+A repository of rows alone is made (see `past`), a million files and thirty snapshots unless told
+otherwise; then each question is asked by a process of its own, with all that a user waits for: the
+start of Python, the derivation of the key, catching up, the query, and printing the answer.
+"""
+
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import trio
+
+from bench import past
+from bench.measure import Taken, run, say
+from snapfs.repository.state import Directories
+
+_FOLDER = "/data/0000/00"
+_SNAPFS = (sys.executable, "-m", "snapfs.cli.main")
+_FIRST, _LAST_BUT_ONE, _FILE = "FIRST", "BEFORE", "FILE"
+"stand for the first snapshot, the last but one, and a file"
+QUESTIONS = (
+    ("snapshots",),
+    ("ls", f"latest:{_FOLDER}"),
+    ("history", _FILE),
+    ("history", _FOLDER),
+    ("find", "document-00000*"),
+    ("find", "--ignore-case", "*-0000?0.PDF"),
+    ("find", f"{_FOLDER}/**/*.pdf"),
+    ("find", "--size", "+50K"),
+    ("find", "--deleted", "*-0000*"),
+    ("find", "--any-version", "document-00001*"),
+    ("diff", _LAST_BUT_ONE, "latest"),
+    ("diff", _FIRST, "latest", "/data/0000"),
+    ("diff", _FIRST, "latest"),
+    ("du", "latest"),
+    ("du", "latest:/data/0000"),
+    ("stats",),
+    ("stats", "--growth"),
+    ("stats", "--each"),
+    ("sql", "SELECT path, size FROM files WHERE NOT gone ORDER BY size DESC LIMIT 10"),
+    ("sql", "SELECT first, count(*), sum(size) FROM files GROUP BY first"),
+)
+
+
+def main() -> None:
+    given = _arguments()
+    with ExitStack() as stack:
+        folder = given.folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="snapfs-history-"))
+        )
+        place, directories = folder / "repository", Directories(folder / "state", folder / "cache")
+        if not place.exists():
+            say(f"making {given.files:,} files in {given.snapshots} snapshots")
+            place.mkdir(parents=True, mode=0o700)
+            make = functools.partial(past.make, files=given.files, snapshots=given.snapshots)
+            trio.run(make, place, directories)
+        environment = {
+            "SNAPFS_REPOSITORY": str(place), "SNAPFS_STATE_DIR": str(directories.state),
+            "SNAPFS_CACHE_DIR": str(directories.cache), "SNAPFS_PASSPHRASE": past.PASSPHRASE,
+            "TZ": "UTC",
+        }  # fmt: skip
+        words = _words(given.snapshots, environment)
+        print(f"{given.files:,} files, {given.snapshots} snapshots, best of {given.runs}", _cores())
+        print("| question | seconds | of the processor |\n|---|---|---|")
+        for question in QUESTIONS:
+            print(_line(question, words, environment, given.runs), flush=True)
+
+
+def _line(
+    question: tuple[str, ...], words: dict[str, str], environment: dict[str, str], runs: int
+) -> str:
+    asked = [words.get(word, word) for word in question]
+    taken = min((run((*_SNAPFS, *asked), environment) for _ in range(runs)), key=_processor)
+    return f"| `{' '.join(question)}` | {taken.wall:.2f} | {taken.cpu:.2f} |"
+
+
+def _processor(taken: Taken) -> float:
+    return taken.cpu
+
+
+def _words(snapshots: int, environment: dict[str, str]) -> dict[str, str]:
+    """What stands for a time, and for a file that there is."""
+    serials = {_FIRST: 0, _LAST_BUT_ONE: max(0, snapshots - 2)}
+    times = {
+        word: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(past.BEGIN + serial * past.DAY))
+        for word, serial in serials.items()
+    }
+    listed = subprocess.run(
+        (*_SNAPFS, "ls", "--json", f"latest:{_FOLDER}"), env={**os.environ, **environment},
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    return {**times, _FILE: json.loads(listed.stdout.splitlines()[0])["path"]}
+
+
+def _cores() -> str:
+    return f"on {len(os.sched_getaffinity(0))} cores"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.history", description=__doc__)
+    parser.add_argument("--files", type=int, default=1_000_000)
+    parser.add_argument("--snapshots", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=3, help="of each question")
+    parser.add_argument("--folder", type=Path, help="keep the repository here, or take that one")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

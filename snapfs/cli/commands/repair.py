@@ -1,0 +1,150 @@
+"""snapfs repair: putting right what a check finds."""
+
+import socket
+import sys
+
+import click
+import msgspec
+
+from snapfs.cli import ending, output, render
+from snapfs.cli.commands.check import CheckJson, check_json, chosen_subset, show_damage
+from snapfs.cli.options import Globals, global_options
+from snapfs.cli.progress import displayed
+from snapfs.cli.session import Session, begin, run
+from snapfs.jobs.check.report import CheckReport, ProblemKind
+from snapfs.jobs.progress import Progress
+from snapfs.jobs.repair import RepairOptions, RepairReport, repair
+from snapfs.model.sizes import format_size
+
+_ADVICE = {
+    ProblemKind.LOG: "a record of the log cannot be made again, because those behind it repeat its "
+    "hash: bring it back from a copy of the storage. Until then nothing can be written, and what "
+    "is behind it cannot be read by a machine that has not seen it; nothing was changed",
+    ProblemKind.PART: "a part that holds names, or says that blocks moved, cannot be made again: "
+    "bring it back from a copy of the storage. Other sources, and this one under another --name, "
+    "are not concerned by lost names; what is stored already is not stored again",
+}
+"what to do about that which a repair cannot put right"
+
+
+class RepairJson(msgspec.Struct):
+    """What a repair did, or would do, under --json. Sizes are bytes."""
+
+    dry_run: bool
+    sound: bool
+    set_aside: list[str]
+    parts: int
+    packs: int
+    blocks_saved: int
+    bytes_saved: int
+    blocks_without_copy: int
+    found: CheckJson | None
+    left: CheckJson | None
+    seconds: float
+
+
+@click.command("repair")
+@click.option("--read-data", is_flag=True, help="Read all data to find what is damaged.")
+@click.option(
+    "--read-data-subset",
+    metavar="PART",
+    help="Read a part of it: 5% or 2G of it by chance, or the n-th of t parts, as in 1/7.",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Only tell what is damaged.")
+@global_options
+@click.pass_obj
+def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_run: bool) -> int:
+    """Put right what a check finds. Nothing is deleted.
+
+    A local database that is not what the log says is moved aside and built again. Lost lists of
+    blocks are made again from the packs. Out of damaged packs everything is saved that they, or
+    copies elsewhere, still hold; files of which blocks are lost are read again by the next ingest,
+    which heals them, and all older snapshots that have the same content.
+
+    Without --read-data only what is missing is found, and what was found before.
+
+    The exit status is 3 where something is left that could not be repaired.
+    """
+    options = RepairOptions(
+        host=socket.gethostname(),
+        read=chosen_subset(read_data, read_data_subset),
+        dry_run=dry_run,
+    )
+    session = begin(given)
+    report = run(lambda: _repair(session, options, quiet=given.json))
+    if given.json:
+        output.say_json(_json(report, options))
+    else:
+        _show(report, options)
+    return 0 if report.sound else ending.WITH_FINDINGS
+
+
+async def _repair(session: Session, options: RepairOptions, *, quiet: bool) -> RepairReport:
+    progress = Progress()
+    async with session.unlocked() as (store, keys), displayed(progress, quiet=quiet):
+        return await repair(store, session.directories, keys, options, progress)
+
+
+def _show(report: RepairReport, options: RepairOptions) -> None:
+    if report.left is not None and not report.left.sound:
+        show_damage(report.left)
+        _advise(report.left)
+    for line in _done(report, dry_run=options.dry_run):
+        output.say(line)
+    output.say(_verdict(report, dry_run=options.dry_run))
+
+
+def _advise(left: CheckReport) -> None:
+    kinds = {problem.kind for problem in left.problems}
+    for kind, advice in _ADVICE.items():
+        if kind in kinds:
+            print(advice, file=sys.stderr)
+
+
+def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
+    lines = []
+    for name in report.set_aside:
+        lines.append(
+            f"{name}: would be moved aside and built again"
+            if dry_run
+            else f"the local database was built again; the damaged one is {name}"
+        )
+    if report.parts:
+        would = "would be " if dry_run else ""
+        lines.append(f"{would}made again from packs: {render.plural(report.parts, 'part')}")
+    if report.packs and dry_run:
+        lines.append(f"would be saved from: {render.plural(report.packs, 'damaged pack')}")
+    elif report.packs:
+        lines.append(
+            f"{render.plural(report.packs, 'damaged pack')}: "
+            f"{render.plural(report.saved, 'block')} saved ({format_size(report.saved_bytes)}), "
+            f"{report.doubted:,} without a sound copy"
+        )
+    if report.doubted:
+        lines.append("run 'snapfs ingest' now: it stores anew what is still at its source")
+    return lines
+
+
+def _verdict(report: RepairReport, *, dry_run: bool) -> str:
+    if report.left is None:
+        return "the rest is known when the local database can be opened"
+    if report.left.sound:
+        return "nothing is damaged" + ("" if dry_run or not report.packs else " any more")
+    found = f"{render.plural(report.left.problem_count, 'problem')}"
+    return f"{found} found" if dry_run else f"{found} left, in {report.seconds:.1f} s"
+
+
+def _json(report: RepairReport, options: RepairOptions) -> RepairJson:
+    return RepairJson(
+        dry_run=options.dry_run,
+        sound=report.sound,
+        set_aside=list(report.set_aside),
+        parts=report.parts,
+        packs=report.packs,
+        blocks_saved=report.saved,
+        bytes_saved=report.saved_bytes,
+        blocks_without_copy=report.doubted,
+        found=check_json(report.found) if report.found else None,
+        left=check_json(report.left) if report.left else None,
+        seconds=round(report.seconds, 3),
+    )

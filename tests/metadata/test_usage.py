@@ -1,0 +1,148 @@
+"""Sums: of directories, of what snapshots alone hold, of what grew, of the repository."""
+
+from collections import Counter
+
+from hypothesis import given
+
+from snapfs.metadata.alone import held_alone
+from snapfs.metadata.growth import gained
+from snapfs.metadata.usage import UsageQuestions
+from snapfs.model.identity import Commit
+from tests.build import Thing, file
+from tests.metadata.past import BLOCK, SOURCES, Past, Shown, quickly, steps, tell, type_of
+
+
+def size_of(thing: Thing) -> int:
+    return thing.size if type_of(thing) == 0o100000 else 0
+
+
+@quickly
+@given(story=steps)
+def test_directories_of_a_snapshot(story: list[tuple]) -> None:
+    tell(story, _check_directories)
+
+
+def _check_directories(past: Past) -> None:
+    for source in SOURCES:
+        for number, tree in past.shown(source).items():
+            root = past.repository.tree.root(number)
+            assert root is not None and root.child is not None
+            for depth in (0, 1, 5):
+                found = UsageQuestions(past.repository.db).directory(root.child, number, depth)
+                assert {one.path: (one.entries, one.size) for one in found} == _usage(tree, depth)
+
+
+def _usage(tree: Shown, depth: int) -> dict[bytes, tuple[int, int]]:
+    found = {}
+    for path, thing in tree.items():
+        if type_of(thing) == 0o040000 and path.rstrip(b"/").count(b"/") <= depth:
+            below = [at for at in tree if at != path and at.startswith(path.rstrip(b"/") + b"/")]
+            # A directory without entries is not told apart from one that is not there any more.
+            if below or path == b"/":
+                found[path] = (len(below), sum(size_of(tree[at]) for at in below))
+    return found
+
+
+def test_a_file_with_several_names_is_counted_once() -> None:
+    held = file(b"x" * 1000)
+
+    def check(past: Past) -> None:
+        number = next(iter(past.snapshots))
+        root = past.repository.tree.root(number)
+        assert root is not None and root.child is not None
+        found = UsageQuestions(past.repository.db).directory(root.child, number, 0)
+        assert [(one.entries, one.size) for one in found] == [(4, 1001)]
+
+    tell([("linked", "root", {b"/a": held, b"/d/b": held, b"/c": file(b"1")})], check)
+
+
+@quickly
+@given(story=steps)
+def test_what_each_snapshot_alone_holds(story: list[tuple]) -> None:
+    tell(story, _check_alone)
+
+
+def _check_alone(past: Past) -> None:
+    past.moments()
+    blocks = {
+        number: {block for thing in tree.values() for block in _blocks(thing)}
+        for source in SOURCES
+        for number, tree in past.shown(source).items()
+    }
+    holders = Counter(block for held in blocks.values() for block in held)
+    expected = {
+        number: sum(len(block) for block in held if holders[block] == 1)
+        for number, held in blocks.items()
+    }
+    found = held_alone(past.repository.db)
+    assert {number: one.plain for number, one in found.items()} == {
+        number: size for number, size in expected.items() if size
+    }
+    assert all(one.stored > 0 for one in found.values())
+
+
+def _blocks(thing: Thing) -> set[bytes]:
+    data = b"".join(piece for piece in thing.content if isinstance(piece, bytes))
+    return {data[at : at + BLOCK] for at in range(0, len(data), BLOCK)}
+
+
+def test_lists_of_blocks_are_looked_into() -> None:
+    shared = [number.to_bytes(2, "big") * 32 for number in range(3000)]
+    alone = [*shared[:-1], b"end" * 10]
+
+    def check(past: Past) -> None:
+        past.moments()
+        first, second = past.snapshots
+        found = held_alone(past.repository.db)
+        assert {number: one.plain for number, one in found.items()} == {first: 64, second: 30}
+
+    story = [
+        ("linked", "root", {b"/a": file(b"".join(shared))}),
+        ("linked", "root", {b"/a": file(b"".join(alone))}),
+    ]
+    tell(story, check)
+
+
+@quickly
+@given(story=steps)
+def test_growth_of_directories(story: list[tuple]) -> None:
+    tell([step for step in story if step[0] != "recall"], _check_growth)
+
+
+def _check_growth(past: Past) -> None:
+    moments = past.moments()
+    for source in SOURCES:
+        line = moments.of(past.number(source))
+        for old in line:
+            for new in line:
+                found = dict(gained(past.repository.db, old, new))
+                assert found == _growth(past, old.number, new.number)
+
+
+def _growth(past: Past, old: Commit, new: Commit) -> dict[bytes, int]:
+    grown: Counter[bytes] = Counter()
+    for path, thing in past.snapshots[new].items():
+        grown[path.rpartition(b"/")[0] or b"/"] += size_of(thing)
+    for path, thing in past.snapshots[old].items():
+        grown[path.rpartition(b"/")[0] or b"/"] -= size_of(thing)
+    return {path: size for path, size in grown.items() if size}
+
+
+def test_totals() -> None:
+    story = [
+        ("commit", "root", {b"a": file(b"1" * 50), b"b": file(b"1" * 50)}),
+        ("commit", "home", {b"a": file(b"1" * 50), b"c": file(b"2" * 10)}),
+        ("forget", "home", 0),
+    ]
+
+    def check(past: Past) -> None:
+        totals = UsageQuestions(past.repository.db).totals()
+        assert (totals.sources, totals.snapshots) == (1, 1)
+        assert (totals.plain, totals.blocks, totals.packs) == (60, 2, 2)
+        name, size = past.repository.db.rows("SELECT name, size FROM pack")[0]
+        past.repository.replica.db.execute("INSERT INTO fate VALUES (?, 3, 9)", (name,))
+        after = UsageQuestions(past.repository.db).totals()
+        assert after.stored == totals.stored - size
+        assert (after.packs, after.blocks) == (1, 1)
+
+    tell(story, check)
