@@ -160,7 +160,7 @@ class Year:
         rest = self._stored(objects.LOG) + self._stored(objects.PARTS)
         print(
             f"{title}: packs {packs / _MEBIBYTE:.1f} MiB, needed of them {needed / _MEBIBYTE:.1f} "
-            f"MiB ({packs / needed:.3f}x), with what can be brought back {held / _MEBIBYTE:.1f} MiB "
+            f"MiB ({packs / needed:.3f}x), with what can be undone {held / _MEBIBYTE:.1f} MiB "
             f"({packs / held:.3f}x); log and parts {rest / _MEBIBYTE:.1f} MiB"
         )
 

@@ -33,6 +33,29 @@ class Fault:
     "the call goes on when this is set"
 
 
+class _Listing(AsyncIterator[Listed]):
+    """A listing that a fault may strike. As the contract has it, it needs no closing."""
+
+    def __init__(self, store: "FaultyStore", prefix: str, after: str) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._items = store.store.list(prefix, after=after)
+        self._fault: Fault | None = None
+        self._given = 0
+
+    async def __anext__(self) -> Listed:
+        if self._fault is None:
+            self._fault = await self._store._begin("list", self._prefix)
+        item = None
+        if self._fault.after is None or self._given < self._fault.items:
+            item = await anext(self._items, None)
+        if item is None:
+            _raise(self._fault.after)
+            raise StopAsyncIteration
+        self._given += 1
+        return item
+
+
 class FaultyStore:
     """A store around another. Each queued fault strikes one call, in order, per verb.
 
@@ -68,15 +91,8 @@ class FaultyStore:
         await self.store.put(name, _spoilt(data, fault), if_absent=if_absent)
         _raise(fault.after)
 
-    async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Listed]:
-        fault = await self._begin("list", prefix)
-        given = 0
-        async for item in self.store.list(prefix, after=after):
-            if fault.after is not None and given == fault.items:
-                break
-            given += 1
-            yield item
-        _raise(fault.after)
+    def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Listed]:
+        return _Listing(self, prefix, after)
 
     async def delete(self, name: str) -> None:
         fault = await self._begin("delete", name)

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
 
+import trio
+
 from snapfs.errors import UsageError
 from snapfs.formats.records import Forget
+from snapfs.metadata.database import Database
+from snapfs.metadata.freed import Freed, freed
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Attempt, Commit
 from snapfs.model.retention import PIN, Decision, Policy, thin
@@ -110,6 +114,22 @@ async def forget(
     except _NothingToForgetError:
         return ForgetReport(verdicts, None)
     return ForgetReport(verdicts, record)
+
+
+async def what_goes(repository: Repository, report: ForgetReport) -> Freed:
+    """What a prune can give back once those are forgotten that a rehearsal says will be.
+
+    Needs the entries of all sources: the view is brought up to the log's head. Raises what that
+    raises.
+    """
+    await repository.catch_up_all()
+    dropped = [verdict.snapshot.number for verdict in report.dropped]
+
+    def look() -> Freed:
+        with Database.open_readonly(repository.state.replica) as db:
+            return freed(db, dropped)
+
+    return await trio.to_thread.run_sync(look)
 
 
 def _decide_by_policy(

@@ -15,7 +15,8 @@ class NumberSet:
         return self._count
 
     def __contains__(self, number: int) -> bool:
-        return bool(self._bits[number >> 3] >> (number & 7) & 1)
+        at = number >> 3
+        return at < len(self._bits) and bool(self._bits[at] >> (number & 7) & 1)
 
     def add(self, number: int) -> bool:
         """Add a number; whether it is new. IndexError for one that is out of bounds."""

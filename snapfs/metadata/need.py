@@ -8,7 +8,7 @@ is still being read may be the only user.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +17,7 @@ from snapfs.formats import records
 from snapfs.formats.records import Head, Ingest
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database
+from snapfs.model.identity import OPEN
 
 _head_decoder = msgspec.msgpack.Decoder(Head)
 _content_decoder = msgspec.msgpack.Decoder(list[int])
@@ -34,9 +35,9 @@ class PackUse:
     size: int
     "stored bytes"
     total: int
-    "plain bytes that were stored in it"
-    live: int
-    "plain bytes of blocks that are needed"
+    "stored bytes of its segments"
+    live: float
+    "of these, the share of the blocks that are needed; more than 0 where there is any"
 
 
 def needed_blocks(db: Database, commits: dict[int, list[int]]) -> NumberSet:
@@ -45,20 +46,27 @@ def needed_blocks(db: Database, commits: dict[int, list[int]]) -> NumberSet:
     return _blocks_of(db, nodes)
 
 
-def wanted_commits(db: Database, *, forgotten_since_ns: int | None = None) -> dict[int, list[int]]:
+def wanted_commits(
+    db: Database, *, forgotten_since_ns: int | None = None, without: Set[int] = frozenset()
+) -> dict[int, list[int]]:
     """For each anchor the commits whose state is needed, in order.
 
     Those of snapshots that are not forgotten, or were after `forgotten_since_ns` (by the clock of
-    the host that forgot them), and each source's head.
+    the host that forgot them), and each source's head. As if those `without` had been forgotten
+    as well: a source that has had no others begins anew.
     """
     wanted: dict[int, list[int]] = defaultdict(list)
+    dropped: set[int] = set()
     for number, anchor, forgotten in db.stream(
         "SELECT number, anchor, forgotten FROM snapshot WHERE complete ORDER BY number"
     ):
-        if forgotten is None or _is_after(db, forgotten, forgotten_since_ns):
+        if number in without:
+            dropped.add(anchor)
+        elif forgotten is None or _is_after(db, forgotten, forgotten_since_ns):
             wanted[anchor].append(number)
     for head, anchor in db.rows("SELECT head, anchor FROM source"):
-        wanted[anchor].append(head)
+        if wanted[anchor] or anchor not in dropped:
+            wanted[anchor].append(head)
     return {anchor: sorted(set(commits)) for anchor, commits in wanted.items()}
 
 
@@ -72,10 +80,20 @@ def commits_of(db: Database, snapshots: Iterable[int]) -> dict[int, list[int]]:
     return dict(wanted)
 
 
+def numbers_of(db: Database, ids: Iterable[bytes]) -> list[int]:
+    """The numbers of the snapshots that have these ids."""
+    rows = (db.row("SELECT number FROM snapshot WHERE id = ?", (id_,)) for id_ in ids)
+    return [int(row[0]) for row in rows if row]
+
+
 def add_progress(db: Database, needed: NumberSet) -> None:
-    """Add the blocks that came with progress since each source's last complete snapshot."""
+    """Add the blocks that came with progress since each source's last complete snapshot.
+
+    Not those of a source that began anew since: what builds on them is void.
+    """
     for number, first in db.rows(
-        "SELECT s.number, l.blocks FROM snapshot s JOIN log l USING (number) WHERE NOT s.complete"
+        "SELECT s.number, l.blocks FROM snapshot s JOIN log l USING (number)"
+        " JOIN source o ON o.number = s.source AND o.anchor = s.anchor WHERE NOT s.complete"
         " AND s.number > coalesce((SELECT max(number) FROM snapshot c"
         "  WHERE c.source = s.source AND c.complete), 0)"
     ):
@@ -86,16 +104,39 @@ def add_progress(db: Database, needed: NumberSet) -> None:
         needed.add_range(first, first + records.new_ids(body).blocks)
 
 
+def needed_after(db: Database, record: int) -> NumberSet:
+    """Numbers of the blocks that deltas of later records than this one may have made needed.
+
+    What these take over from the states before them was needed already.
+    """
+    row = db.row("SELECT nodes FROM log WHERE number = ?", (record + 1,))
+    return _blocks_of_nodes(db, row[0]) if row else NumberSet(0)
+
+
+def pack_names(db: Database, blocks: NumberSet) -> set[bytes]:
+    """Names of the packs in which these blocks lie now."""
+    return {
+        name
+        for number in blocks
+        for (name,) in db.rows(
+            "SELECT p.name FROM block b JOIN segment s ON s.number = b.segment"
+            " JOIN pack p ON p.number = s.pack WHERE b.number = ?",
+            (number,),
+        )
+    }
+
+
 def pack_uses(db: Database, needed: NumberSet) -> Iterator[PackUse]:
     """How much of each pack is needed, in order of number; of those on their way out too."""
-    live: dict[int, int] = defaultdict(int)
-    for number, length, pack in db.stream(
-        "SELECT b.number, b.length, s.pack FROM block b JOIN segment s ON s.number = b.segment"
+    live: dict[int, float] = defaultdict(float)
+    for number, share, pack in db.stream(
+        "SELECT b.number, 1.0 * b.length * s.stored / s.plain, s.pack"
+        " FROM block b JOIN segment s ON s.number = b.segment"
     ):
         if number in needed:
-            live[pack] += length
+            live[pack] += share
     for number, name, size, total in db.stream(
-        "SELECT p.number, p.name, p.size, coalesce(sum(s.plain), 0)"
+        "SELECT p.number, p.name, p.size, coalesce(sum(s.stored), 0)"
         " FROM pack p LEFT JOIN segment s ON s.pack = p.number GROUP BY p.number"
     ):
         # Blocks that share a place count once too often: the pack is then simply full.
@@ -105,6 +146,18 @@ def pack_uses(db: Database, needed: NumberSet) -> Iterator[PackUse]:
 def fates(db: Database) -> dict[bytes, tuple[int, int]]:
     """State and record of everything that is on its way out, by name."""
     return {name: (state, record) for name, state, record in db.rows("SELECT * FROM fate")}
+
+
+def damaged_packs(db: Database, needed: NumberSet) -> set[int]:
+    """Numbers of the packs that hold blocks which are needed and known to be damaged."""
+    return {
+        pack
+        for number, pack in db.rows(
+            "SELECT b.number, s.pack FROM suspect d JOIN block b ON b.number = d.block"
+            f" JOIN segment s ON s.number = b.segment WHERE d.last = {OPEN}"
+        )
+        if number in needed
+    }
 
 
 def record_time(db: Database, number: int) -> int:
@@ -130,15 +183,31 @@ def _needed_nodes(db: Database, commits: dict[int, list[int]]) -> NumberSet:
 
 
 def _blocks_of(db: Database, nodes: NumberSet) -> NumberSet:
+    return _gathered(db, (data for number, data in _contents(db, 0) if number in nodes))
+
+
+def _blocks_of_nodes(db: Database, first: int) -> NumberSet:
+    """The blocks of all nodes from this number on."""
+    return _gathered(db, (data for _, data in _contents(db, first)))
+
+
+def _contents(db: Database, first: int) -> Iterator[tuple[int, bytes]]:
+    """Number and content of the regular files among the nodes from this number on."""
+    for number, data in db.stream(
+        "SELECT number, data FROM node WHERE number >= ? AND data IS NOT NULL AND mode & ? = ?",
+        (first, _TYPE, _REGULAR),
+    ):
+        yield int(number), data
+
+
+def _gathered(db: Database, contents: Iterable[bytes]) -> NumberSet:
+    """The blocks of these contents, and of the lists in them."""
     blocks = NumberSet(_bound(db, "block"))
     lists = NumberSet(_bound(db, "list"))
     todo: list[int] = []
-    for number, data in db.stream(
-        "SELECT number, data FROM node WHERE data IS NOT NULL AND mode & ? = ?", (_TYPE, _REGULAR)
-    ):
-        if number in nodes:
-            _take(data, blocks, lists, todo)
-            _take_lists(db, blocks, lists, todo)
+    for data in contents:
+        _take(data, blocks, lists, todo)
+        _take_lists(db, blocks, lists, todo)
     return blocks
 
 

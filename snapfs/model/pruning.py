@@ -21,7 +21,7 @@ class PackState:
 
     @property
     def unused_bytes(self) -> float:
-        """Stored bytes that nothing needs, as far as plain bytes tell."""
+        """Stored bytes that nothing needs, as far as shares of segments tell."""
         return self.size * (1 - self.used)
 
 

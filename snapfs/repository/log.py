@@ -63,8 +63,10 @@ class Log:
         self._random = random_bytes
         self._lock = trio.Lock()
 
-    async def catch_up(self) -> Tip:
+    async def catch_up(self, until: Commit | None = None) -> Tip:
         """Apply the heads of all records that the store has beyond the replica's tip.
+
+        None beyond `until`, a record that is known to be there.
 
         Raises LogCutError where the log is not a continuation of what this replica knows: its own
         last record is missing or another, or there is a gap. NewerFormatError where the log says
@@ -73,7 +75,9 @@ class Log:
         async with self._lock:
             while True:
                 levels.check_read(self._replica)
-                if await self._advance():
+                if until is not None and self._replica.tip().number >= until:
+                    return self._replica.tip()
+                if await self._advance(until):
                     return self._replica.tip()
 
     async def publish(
@@ -121,7 +125,7 @@ class Log:
         self._replica.check_body(body)
         return body
 
-    async def _advance(self) -> bool:
+    async def _advance(self, until: Commit | None) -> bool:
         """One round of catching up; true at the head of the log."""
         tip = self._replica.tip()
         found = await self._look(tip)
@@ -131,6 +135,8 @@ class Log:
                 await self._check_gap(Commit(tip.number + 1), min(found.listed))
             return not found.listed
         numbers = _contiguous(Commit(tip.number + 1), found.listed)
+        if until is not None:
+            numbers = numbers[: until - tip.number]
         await self._apply(numbers[:_BATCH], found.following)
         return False
 

@@ -21,6 +21,7 @@ from snapfs.model.identity import Attempt, Commit
 from snapfs.model.pruning import PrunePolicy
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.log import Author
+from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories
 from snapfs.stores.memory import MemoryStore
@@ -236,17 +237,51 @@ def _any_row(table: str) -> str:
     return f"DELETE FROM {table} WHERE rowid IN (SELECT max(rowid) FROM {table})"
 
 
-async def test_a_damaged_block_that_must_be_copied_stops_the_repacking(tmp_path: Path) -> None:
+async def test_a_damaged_pack_is_left_alone_and_the_others_are_repacked(tmp_path: Path) -> None:
     store = MemoryStore()
     async with story(store, tmp_path, 5) as host:
         await forget(host, *(await snapshots(host))[:3])
         plan = (await run(host.repository, replace(TIGHT, dry_run=True))).plan
-        name = objects.pack(plan.repack[0].name)
-        store.objects[name] = _flipped(store.objects[name])
-        before = packs_in(store)
-        with pytest.raises(DamagedError, match="nothing was condemned"):
-            await run(host.repository)
-        assert packs_in(store) >= before - {objects.pack(pack.name) for pack in plan.drop}
+        damaged, *others = plan.repack
+        name = objects.pack(damaged.name)
+        whole = store.objects[name]
+        store.objects[name] = _flipped(whole)
+        assert others
+        report = await run(host.repository)
+        assert set(report.damaged) == {damaged.name}
+        assert name in packs_in(store)
+        assert report.rescued == 0, "it was condemned"
+        assert not packs_in(store) & {objects.pack(pack.name) for pack in (*others, *plan.drop)}
+        store.objects[name] = whole
+        await host.check()
+
+
+async def test_a_pack_that_a_repair_found_damaged_is_not_read(tmp_path: Path) -> None:
+    store = FaultyStore(MemoryStore())
+    async with story(store, tmp_path, 5) as host:  # type: ignore[arg-type]
+        await forget(host, *(await snapshots(host))[:3])
+        pack = (await run(host.repository, replace(TIGHT, dry_run=True))).plan.repack[0]
+        await doubt(host, pack.number)
+        store.calls.clear()
+        report = await run(host.repository)
+        assert (report.damaged, report.plan.damaged) == ({}, 1)
+        assert report.deleted > 0
+        assert ("get", objects.pack(pack.name)) not in store.calls
+        await host.check()
+
+
+async def doubt(host: Machine, pack: int) -> None:
+    """Publish that all blocks of a pack were found damaged."""
+    repository = host.repository
+    blocks = repository.db.rows(
+        "SELECT b.number FROM block b JOIN segment s ON s.number = b.segment WHERE s.pack = ?",
+        (pack,),
+    )
+    suspects = suspects_of(repository.blocks, (number for (number,) in blocks))
+    refs, new = await upload_blocks(repository.parts, [], [], suspects)
+    body = records.Mend(new, refs, ())
+    await repository.publish(Attempt(os.urandom(16)), lambda: body, "repairer")
+    await repository.catch_up()
 
 
 def _flipped(data: bytes) -> bytes:

@@ -19,11 +19,14 @@ from snapfs.jobs.forget import (
     by_policy,
     chosen,
     forget,
+    what_goes,
     whole_source,
 )
 from snapfs.jobs.recall import RecallReport, forgotten, last_forgotten, recall
+from snapfs.metadata.freed import Freed
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Attempt
+from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot, choose
 from snapfs.repository.repository import Repository
 
@@ -44,6 +47,13 @@ class VerdictJson(msgspec.Struct):
     stepped_back: bool
 
 
+class FreedJson(msgspec.Struct):
+    """What a prune can give back then, under --json."""
+
+    plain: int
+    stored: int
+
+
 class ForgetJson(msgspec.Struct):
     """What was forgotten, or would be, under --json."""
 
@@ -51,6 +61,8 @@ class ForgetJson(msgspec.Struct):
     record: int | None
     forgotten: int
     snapshots: list[VerdictJson]
+    bytes: FreedJson | None
+    "only of a rehearsal"
 
 
 class RecallJson(msgspec.Struct):
@@ -108,7 +120,8 @@ def command(
         _show_recalled(run(lambda: _undo(session, wish)), wish, given)
         return
     by_rules = by_policy(rules.policy(), wish.only, rules.days_begin()) if rules.is_given else None
-    _show(run(lambda: _forget(session, wish, by_rules)), wish, given)
+    report, goes = run(lambda: _forget(session, wish, by_rules))
+    _show(report, goes, wish, given)
 
 
 def check_wish(wish: Wish, rules: Rules) -> None:
@@ -133,13 +146,16 @@ def check_wish(wish: Wish, rules: Rules) -> None:
         raise UsageError("--even-newest is for snapshots that are named")
 
 
-async def _forget(session: Session, wish: Wish, by_rules: Decide | None) -> ForgetReport:
+async def _forget(
+    session: Session, wish: Wish, by_rules: Decide | None
+) -> tuple[ForgetReport, Freed | None]:
     async with session.repository() as repository:
         decide = by_rules or await _decide(repository, wish)
-        return await forget(
+        report = await forget(
             repository, decide, host=socket.gethostname(), reason=_reason(wish),
             dry_run=wish.dry_run,
         )  # fmt: skip
+        return report, await what_goes(repository, report) if wish.dry_run else None
 
 
 async def _decide(repository: Repository, wish: Wish) -> Decide:
@@ -175,11 +191,12 @@ def _ids(
     return [choose(candidates, name, now).id for name in names]
 
 
-def _show(report: ForgetReport, wish: Wish, given: Globals) -> None:
+def _show(report: ForgetReport, goes: Freed | None, wish: Wish, given: Globals) -> None:
     count = len(report.dropped)
     if given.json:
         verdicts = [_json_of(verdict) for verdict in report.verdicts]
-        output.say_json(ForgetJson(wish.dry_run, report.record, count, verdicts))
+        freed = FreedJson(goes.plain, goes.stored) if goes else None
+        output.say_json(ForgetJson(wish.dry_run, report.record, count, verdicts, freed))
         return
     rows = [_row(verdict) for verdict in report.verdicts]
     for line in render.table(_TITLES, rows, bold=output.on_terminal()):
@@ -187,6 +204,11 @@ def _show(report: ForgetReport, wish: Wish, given: Globals) -> None:
     verb = "would forget" if wish.dry_run else "forgot"
     stay = len(report.verdicts) - count
     output.say(f"{verb} {render.plural(count, 'snapshot')}" + (f", kept {stay:,}" if stay else ""))
+    if goes:
+        output.say(
+            f"only they need {format_size(goes.plain)}: 'snapfs prune' can give back about "
+            f"{format_size(goes.stored)} then"
+        )
     if count and not wish.dry_run:
         output.say("'snapfs forget --undo' brings them back, until 'snapfs prune' takes their data")
 

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from snapfs.cli import output, render
+from snapfs.cli.ending import WITH_FINDINGS
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
 from snapfs.cli.session import Session, begin, run
@@ -36,6 +37,9 @@ class PruneJson(msgspec.Struct):
     bytes_kept_unneeded: int
     orphans: int
     bytes_orphaned: int
+    due: int
+    bytes_due: int
+    packs_damaged: list[str]
     condemned: int
     waiting: int
     rescued: int
@@ -64,11 +68,13 @@ class PruneJson(msgspec.Struct):
 @click.pass_obj
 def command(
     given: Globals, max_unused: str, max_repack: str | None, now: bool, dry_run: bool
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Give back the space of what no snapshot needs. Everybody else may go on meanwhile.
 
     What is not needed is condemned first, and deleted by a prune a day later; what was forgotten
     less than 14 days ago counts as needed, so that 'snapfs forget --undo' can bring it back.
+
+    Damaged packs stay as they are; the exit status is 3 where there are any that are needed.
     """
     options = PruneOptions(
         host=socket.gethostname(),
@@ -86,6 +92,7 @@ def command(
         output.say_json(_json(report, options))
     else:
         _show(report, options)
+    return WITH_FINDINGS if report.damaged or report.plan.damaged else 0
 
 
 async def _prune(session: Session, options: PruneOptions, *, quiet: bool) -> PruneReport:
@@ -123,9 +130,18 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
     output.say(
         f"left over: {render.plural(report.orphans, 'object')}, {size(report.orphaned_bytes)}"
     )
+    output.say(
+        f"condemned before: {render.plural(report.due, 'object')}, {size(report.due_bytes)}, to be "
+        f"deleted; {report.waiting:,} not yet"
+    )
+    _show_damaged(report)
     if options.dry_run:
+        freed = plan.freed_bytes + report.orphaned_bytes
         output.say(
-            f"a prune would free about {size(int(plan.freed_bytes + report.orphaned_bytes))}"
+            f"a prune would free about {size(report.due_bytes + int(freed))}"
+            if options.condemned_for_ns == 0
+            else f"a prune would free about {size(report.due_bytes)} now, and one a day later "
+            f"{size(int(freed))} more"
         )
         return
     waiting = report.waiting + (report.condemned if options.condemned_for_ns else 0)
@@ -134,6 +150,16 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
         f"{waiting:,} condemned and deleted by a prune in a day or later; "
         f"{report.rescued:,} rescued; {report.seconds:.1f} s"
     )
+
+
+def _show_damaged(report: PruneReport) -> None:
+    for name, detail in report.damaged.items():
+        output.say(f"damaged, and left alone: pack {name.hex()}: {detail}")
+    if report.plan.damaged:
+        packs = render.plural(report.plan.damaged, "pack")
+        output.say(f"known to be damaged, and left alone: {packs}")
+    if report.damaged:
+        output.say("run 'snapfs check --read-data', then 'snapfs repair'")
 
 
 def _json(report: PruneReport, options: PruneOptions) -> PruneJson:
@@ -150,6 +176,9 @@ def _json(report: PruneReport, options: PruneOptions) -> PruneJson:
         bytes_kept_unneeded=int(plan.kept_unused),
         orphans=report.orphans,
         bytes_orphaned=report.orphaned_bytes,
+        due=report.due,
+        bytes_due=report.due_bytes,
+        packs_damaged=[name.hex() for name in report.damaged],
         condemned=report.condemned,
         waiting=report.waiting,
         rescued=report.rescued,

@@ -1,7 +1,7 @@
 """Running a prune: finish what was begun, delete what was condemned, condemn what is not needed."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
@@ -9,25 +9,25 @@ import trio
 from snapfs.errors import DeltaVoidError
 from snapfs.formats import objects
 from snapfs.formats.packs import PackRow
-from snapfs.formats.parts import BlockPart, MoveRow, PartRef
-from snapfs.formats.records import Body, Condemn, Delete, Gone, New
+from snapfs.formats.parts import MoveRow
+from snapfs.formats.records import Body, Condemn, Gone
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune import repack
+from snapfs.jobs.prune.deleting import publish_delete
 from snapfs.jobs.prune.options import PruneOptions, PruneReport
 from snapfs.jobs.prune.survey import Orphan, Survey, check_view, find_orphans, survey
 from snapfs.metadata.blockindex import BlockIndex
-from snapfs.metadata.heads import CONDEMNED
 from snapfs.metadata.need import fates
 from snapfs.model.identity import Attempt
 from snapfs.model.pruning import plan_prune
+from snapfs.repository.copying import BlockCopier
+from snapfs.repository.moving import upload_blocks
 from snapfs.repository.parallel import gather
 from snapfs.repository.replay import catch_up_apart, replayed
 from snapfs.repository.repository import Repository
 from snapfs.repository.segments import open_fetcher
 from snapfs.repository.writer import open_writer
 
-_ROWS = 20_000
-"blocks or moves of one part"
 _NAMES = 100_000
 "names in one record"
 _AT_ONCE = 8
@@ -39,9 +39,10 @@ _CACHE = 64 * 1024 * 1024
 async def prune(repository: Repository, options: PruneOptions, progress: Progress) -> PruneReport:
     """Take away what nothing needs. May be ended at any moment; the next run goes on.
 
-    Raises ViewDamagedError where the live database is not what the log gives, DamagedError where a
-    block that must be copied cannot be read, DeltaVoidError where another prune is at work,
-    LogCutError, StoreError. Nothing is deleted then that was not condemned before.
+    Raises ViewDamagedError where the live database is not what the log gives, DeltaVoidError where
+    another prune is at work, BusyError where others commit without a pause, DamagedError where the
+    log cannot be replayed, LogCutError, StoreError. Nothing is deleted then that was not condemned
+    before. A damaged pack stays as it is.
     """
     began = time.monotonic()
     progress.doing = "replaying the log"
@@ -58,6 +59,8 @@ async def prune(repository: Repository, options: PruneOptions, progress: Progres
             orphans=len(orphans),
             orphaned_bytes=sum(orphan.size for orphan in orphans),
             waiting=found.waiting,
+            due=len(found.to_delete) + len(found.parts_to_delete),
+            due_bytes=sum(size for _, size in found.to_delete),
         )
         if not options.dry_run:
             work = _Prune(repository, options, progress, report, found)
@@ -90,35 +93,12 @@ class _Prune:
 
     async def delete(self) -> None:
         """Publish Delete for what was condemned long enough ago, delete it, publish Gone."""
-        sizes = dict(self.found.to_delete)
-        packs = [name for name, _ in self.found.to_delete]
-        rescued = tuple(self.found.to_rescue)
-        parts = self.found.parts_to_delete
-        if not packs and not parts and not rescued:
+        published = await publish_delete(self._repository, self.found, self._options.host)
+        if published is None:
             return
-        condemned = fates(self.found.replica.db)
-        published: list[Delete] = []
-
-        def body() -> Delete:
-            """Only what is still condemned as it was when need was computed: who needs a pack that
-            was condemned before must have rescued it, and its fate is gone or another by now."""
-            now = fates(self._repository.db)
-
-            def stands(name: bytes) -> bool:
-                return now.get(name) == condemned.get(name) and now[name][0] == CONDEMNED
-
-            delete = Delete(
-                tuple(name for name in packs[:_NAMES] if stands(name)),
-                tuple(name for name in parts[:_NAMES] if stands(name)),
-                tuple(name for name in rescued if stands(name)),
-            )
-            published[:] = [delete]
-            return delete
-
-        await self._publish(body)
-        self._report.rescued += len(published[0].rescued)
+        self._report.rescued += len(published.rescued)
         # The objects go only AFTER the record that says so is in the log.
-        await self._remove(published[0].deleting, published[0].parts, sizes)
+        await self._remove(published.deleting, published.parts, dict(self.found.to_delete))
 
     async def finish_deleting(self, names: Sequence[bytes]) -> None:
         """Go on where a prune was interrupted between Delete and Gone."""
@@ -170,64 +150,53 @@ class _Prune:
             ) as writer,
         ):
             index = BlockIndex(replica.db)
+            copier = BlockCopier(index, fetcher, writer, repository.keys.block_id)
             for packs, blocks in repack.batches(
                 replica, self.found.needed, self._report.plan.repack
             ):
-                done = await repack.copy_blocks(blocks, index, fetcher, writer, repository.keys)
-                await self._condemn([pack.name for pack in packs], [], done.rows, done.moves)
+                done = await repack.copy_blocks(blocks, index, copier)
+                await self._condemn_copied([pack.name for pack in packs], done)
                 self._progress.bytes += sum(pack.size for pack in packs)
-                self._report.copied_bytes += sum(row.size for row in done.rows)
+
+    async def _condemn_copied(self, packs: list[bytes], done: repack.Repacked) -> None:
+        if done.damaged:
+            # What is missing may have been taken away by another prune: that is no damage.
+            await self._repository.log.catch_up()
+            self._check_alone({*packs})
+            self._report.damaged.update(done.damaged)
+        empty = [name for name in packs if name not in done.damaged]
+        if empty:
+            await self._condemn(empty, [], done.rows, done.moves)
+            self._report.copied_bytes += sum(row.size for row in done.rows)
 
     async def _condemn(
         self, packs: list[bytes], parts: list[bytes], rows: list[PackRow], moves: list[MoveRow]
     ) -> None:
         """Publish Condemn. New packs are durable by now, their parts when upload returns."""
-        refs, new = await self._upload_parts(rows, moves)
+        refs, new = await upload_blocks(self._repository.parts, rows, moves)
         names = {*packs, *parts}
+        own = {row.name for row in rows} | {ref.name for ref in refs}
 
         def body() -> Condemn:
-            if names & fates(self._repository.db).keys():
-                raise DeltaVoidError(
-                    "another prune is at work on the same packs",
-                    hint="let it end; what this one has copied is cleaned up by the next",
-                )
-            return Condemn(
-                tuple(packs), new, tuple(refs), tuple(row.name for row in rows), tuple(parts)
-            )
+            self._check_alone(names | own)
+            return Condemn(tuple(packs), new, refs, tuple(row.name for row in rows), tuple(parts))
 
         await self._publish(body)
         await self._repository.catch_up()
         self._report.condemned += len(names)
 
-    async def _upload_parts(
-        self, rows: list[PackRow], moves: list[MoveRow]
-    ) -> tuple[list[PartRef], New]:
-        refs: list[PartRef] = []
-        packs = segments = blocks = 0
-        for row in rows:
-            part = BlockPart((row,), ())
-            refs.append(await self._repository.parts.upload(part, (blocks, segments, packs)))
-            packs += 1
-            segments += len(row.segments)
-            blocks += sum(len(segment.lengths) for segment in row.segments)
-        for group in _groups(moves):
-            part = BlockPart((), tuple(group))
-            refs.append(await self._repository.parts.upload(part, (blocks, segments, packs)))
-        return refs, New(packs=packs, segments=segments, blocks=blocks)
+    def _check_alone(self, names: set[bytes]) -> None:
+        """Raise DeltaVoidError where another prune has condemned one of these meanwhile.
+
+        What this prune has uploaded, too: this process may have slept for days, so that it was
+        taken for left over.
+        """
+        if names & fates(self._repository.db).keys():
+            raise DeltaVoidError(
+                "another prune is at work on the same packs",
+                hint="let it end; what this one has copied is cleaned up by the next",
+            )
 
     async def _publish(self, body: Callable[[], Body]) -> None:
         attempt = Attempt(self._repository.world.random(16))
         await self._repository.publish(attempt, body, self._options.host)
-
-
-def _groups(moves: Iterable[MoveRow]) -> Iterable[list[MoveRow]]:
-    group: list[MoveRow] = []
-    size = 0
-    for move in moves:
-        group.append(move)
-        size += len(move.blocks)
-        if size >= _ROWS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -34,6 +34,12 @@ class PruneReport:
     "packs and parts that were condemned"
     waiting: int = 0
     "that were condemned before, too shortly ago"
+    due: int = 0
+    "packs and parts that were condemned long enough ago"
+    due_bytes: int = 0
+    "of the packs among them"
+    damaged: dict[bytes, str] = field(default_factory=dict)
+    "packs that were to be copied from and cannot be read, and why: they stay as they are"
     rescued: int = 0
     deleted: int = 0
     "objects"

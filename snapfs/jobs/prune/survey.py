@@ -8,17 +8,22 @@ from dataclasses import dataclass
 
 import trio
 
-from snapfs.errors import ViewDamagedError
+from snapfs.errors import BusyError, ViewDamagedError
 from snapfs.formats import objects, records
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.metadata import need
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.compare import differences
+from snapfs.metadata.database import Database
 from snapfs.metadata.heads import CONDEMNED, DELETING
 from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.model.pruning import PackState
+from snapfs.repository.replay import catch_up_apart
 from snapfs.repository.repository import Repository
+
+_TRIES = 20
+"looks at a view that other processes of this machine are just bringing up to the log's head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,11 @@ class Survey:
     """What a replay says."""
 
     replica: Replica
+    seen: Commit
+    "the last record that was looked at"
     needed: NumberSet
+    fates: dict[bytes, tuple[int, int]]
+    "state and record of what is on its way out"
     packs: list[PackState]
     "those in use"
     to_delete: list[tuple[bytes, int]]
@@ -49,11 +58,23 @@ class Survey:
 
 
 async def check_view(repository: Repository, replica: Replica) -> None:
-    """Raise ViewDamagedError where the live database is not what the log gives."""
-    await repository.catch_up_all()
-    if repository.replica.tip() != replica.tip():
-        return  # somebody committed meanwhile; the caller looks again
-    tables = await trio.to_thread.run_sync(differences, repository.db, replica.db)
+    """Raise ViewDamagedError where the live database is not what the log gives.
+
+    The live one is looked at as it is at one record, to which the replay is brought: others go on
+    committing. BusyError where its streams are never all at one record.
+    """
+    for _ in range(_TRIES):
+        await repository.catch_up_all()
+        with Database.open_readonly(repository.state.replica) as live:
+            live.execute("BEGIN")
+            view = Replica(live)
+            tip = view.tip().number
+            if replica.tip().number <= tip and view.is_whole():
+                await catch_up_apart(repository, replica, tip)
+                tables = await trio.to_thread.run_sync(differences, live, replica.db)
+                break
+    else:
+        raise BusyError("others commit all the time: nothing is pruned", hint="try again later")
     if tables:
         raise ViewDamagedError(
             f"the local database differs from the log (in {', '.join(tables)}): nothing is pruned",
@@ -71,13 +92,16 @@ def survey(replica: Replica, options: PruneOptions, now_ns: int) -> Survey:
     need.add_progress(db, needed)
     note_names(replica)
     fates = need.fates(db)
-    found = Survey(replica, needed, [], [], [], [], 0, [])
+    found = Survey(replica, replica.tip().number, needed, fates, [], [], [], [], 0, [])
+    damaged = need.damaged_packs(db, needed)
     known: set[bytes] = set()
     for use in need.pack_uses(db, needed):
         state, record = fates.get(use.name, (0, 0))
         if state == 0:
             used = use.live / use.total if use.total else 0.0
-            found.packs.append(PackState(use.number, use.name, use.size, used))
+            found.packs.append(
+                PackState(use.number, use.name, use.size, used, use.number in damaged)
+            )
         elif state == CONDEMNED:
             known.add(use.name)
             old = _is_old(replica, record, options, now_ns)
@@ -128,8 +152,8 @@ def note_names(replica: Replica) -> None:
 
 def _part_names(replica: Replica) -> Iterator[tuple[bytes]]:
     for number in range(1, replica.tip().number + 1):
-        blocks, entries = records.part_refs(replica.head(Commit(number)).body)
-        yield from ((ref.name,) for ref in (*blocks, *entries))
+        named = records.named_parts(replica.head(Commit(number)).body)
+        yield from ((ref.name,) for ref in named)
 
 
 def is_named(replica: Replica, name: bytes) -> bool:

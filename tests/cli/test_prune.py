@@ -1,0 +1,94 @@
+"""snapfs prune and what comes before it, on the command line: from forgetting to free space."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Snapfs
+
+SIZE = 600_000
+"bytes of each day's file, which do not compress"
+
+
+@pytest.fixture
+def ids(snapfs: Snapfs, tree: Path) -> list[str]:
+    """The ids of four snapshots; each but the last has a file that no other one has."""
+    for day in range(1, 5):
+        (tree / "daily").write_bytes(os.urandom(SIZE) if day < 4 else b"nothing")
+        snapfs(
+            "ingest", tree, "--host", "web", "--name", "data", "--time", f"2026-01-0{day}T10:00Z"
+        )
+    return [one["id"] for one in snapfs("snapshots", "--json").json]
+
+
+def stored(snapfs: Snapfs) -> int:
+    packs = snapfs.repository / "packs"
+    return sum(path.stat().st_size for path in packs.rglob("*") if path.is_file())
+
+
+def test_from_forgetting_to_free_space(
+    snapfs: Snapfs, tree: Path, ids: list[str], tmp_path: Path
+) -> None:
+    before = stored(snapfs)
+    rehearsed = snapfs("forget", *ids[:3], "--dry-run", "--json").json
+    assert rehearsed["bytes"]["plain"] == 3 * SIZE
+    assert 3 * SIZE < rehearsed["bytes"]["stored"] < 3.4 * SIZE
+    assert "1.7 MiB" in snapfs("forget", *ids[:3], "--dry-run").text
+    assert snapfs("forget", *ids[:3], "--json").json["bytes"] is None
+
+    planned = snapfs("prune", "--now", "--dry-run", "--json").json
+    assert (planned["dry_run"], planned["condemned"], planned["deleted"]) == (True, 0, 0)
+    freed = planned["bytes_unneeded"] + planned["bytes_repacked"] - planned["bytes_copied"]
+    assert abs(freed - rehearsed["bytes"]["stored"]) < 0.05 * freed
+    text = snapfs("prune", "--now", "--dry-run").text
+    assert re.search(r"unneeded: 2 packs, 1\.\d MiB", text)
+    assert re.search(r"to repack: 1 pack, .* by about 1 request", text)
+    assert stored(snapfs) == before
+
+    done = snapfs("prune", "--now", "--json").json
+    assert done["deleted"] == 3
+    assert stored(snapfs) < before - 2.9 * SIZE
+    assert snapfs("check", "--read-data", "--json").json["sound"]
+    snapfs("restore", f"latest:{tree}", "--target", tmp_path / "back")
+    subprocess.run(["diff", "-r", "--no-dereference", tree, tmp_path / "back"], check=True)
+    assert "begun to delete" in snapfs("forget", "--undo", status=1).stderr
+
+
+def test_nothing_is_lost_that_can_be_brought_back(snapfs: Snapfs, ids: list[str]) -> None:
+    before = stored(snapfs)
+    snapfs("forget", *ids[:3])
+    assert snapfs("prune", "--json").json["condemned"] == 0
+    snapfs("forget", "--undo")
+    assert [one["id"] for one in snapfs("snapshots", "--json").json] == ids
+    assert stored(snapfs) == before
+
+
+def test_how_much_may_be_copied(snapfs: Snapfs, ids: list[str]) -> None:
+    snapfs("forget", *ids[:3])
+    loose = snapfs("prune", "--now", "-n", "--max-unused", "100%", "--max-repack", "1K", "--json")
+    assert (loose.json["packs_unneeded"], loose.json["packs_repacked"]) == (2, 0)
+    tight = snapfs("prune", "--now", "-n", "--max-unused", "0", "--json").json
+    assert tight["packs_repacked"] == 1
+    limited = snapfs("prune", "--now", "-n", "--max-unused", "0", "--max-repack", "1K", "--json")
+    assert limited.json["packs_repacked"] == 0
+
+
+def test_a_damaged_pack_is_told_of_and_stays(snapfs: Snapfs, ids: list[str]) -> None:
+    snapfs("forget", *ids[:3])
+    for path in (snapfs.repository / "packs").rglob("*/*"):
+        data = path.read_bytes()
+        path.chmod(0o600)
+        path.write_bytes(data[:200] + bytes(byte ^ 1 for byte in data[200:]))
+    done = snapfs("prune", "--now", "--json", status=3).json
+    assert (done["packs_unneeded"], done["deleted"]) == (2, 2)
+    assert len(done["packs_damaged"]) == 1
+    assert "left alone: pack" in snapfs("prune", "--now", status=3).text
+
+
+@pytest.mark.parametrize("words", [("--max-unused", "x"), ("--max-unused", "101%")])
+def test_what_is_refused(bare: Snapfs, words: tuple[str, ...]) -> None:
+    said = bare("prune", *words, SNAPFS_REPOSITORY="/nosuch", status=2).stderr
+    assert "percentage" in said
