@@ -21,6 +21,7 @@ COMMANDS = {
     "snapshots": "List the snapshots.",
     "mount": "Mount all snapshots as a read-only file system.",
     "umount": "End a mount.",
+    "info": "Show what the repository knows of a file in a mount.",
     "restore": "Write files of a snapshot back to a directory.",
     "export": "Write files of a snapshot as a tar archive.",
     "ls": "List what a snapshot holds.",

@@ -72,7 +72,7 @@ def test_the_repository_stays(history: Snapfs, tree: Path) -> None:
     done = history("restore", f"latest:{tree}", "-t", tree.parent, "--delete", status=3)
     assert done.stderr.count("belongs to the repository") == 2
     assert not tree.exists()
-    assert len(history("snapshots", "--json").json_lines) == 3
+    assert history("snapshots", "--json").text.count('"id"') == 3
     history("restore", f"latest:{tree}", "-t", history.repository / "x", "--delete", status=2)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.restore import RestoreOptions, RestoreReport, restore
+from snapfs.jobs.restore.report import Watch
 from snapfs.model.finding import Trouble
 from snapfs.repository.repository import Repository
 from snapfs.stores.base import Store
@@ -41,12 +42,14 @@ class Restorer:
     repository: Repository
     builder: Builder
 
-    async def run(self, target: Path | bytes, **options: object) -> RestoreReport:
+    async def run(
+        self, target: Path | str | bytes, *, watch: Watch | None = None, **options: object
+    ) -> RestoreReport:
         chosen = RestoreOptions(target=os.fsencode(target), **options)  # type: ignore[arg-type]
         snapshot = self.repository.snapshots.by_number(self.builder.head)
         assert snapshot is not None
         async with self.repository.reading() as reader:
-            return await restore(self.repository, reader, snapshot, chosen, Progress())
+            return await restore(self.repository, reader, snapshot, chosen, Progress(), watch=watch)
 
 
 @asynccontextmanager

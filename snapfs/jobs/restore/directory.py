@@ -61,7 +61,7 @@ class Directories:
         self._lock = threading.Lock()
         "guards the set, and who uses what"
 
-    def open_target(self, wanted: Attributes | None) -> OpenDirectory:
+    def open_target(self, wanted: Attributes | None, *, passing: bool = False) -> OpenDirectory:
         """The target itself; whatever links lead to it are the user's.
 
         Raises LocalError where it cannot be made or opened.
@@ -79,14 +79,18 @@ class Directories:
                     f"{os.fsdecode(path)}: cannot be the target: {error.strerror}",
                     hint="name a directory that you may write to with --target",
                 ) from error
-        if wanted and self._is_kept(wanted, fresh=fresh or descriptor < 0):
+        fresh_or_absent = fresh or descriptor < 0
+        if wanted and not self._is_given(wanted, path, fresh=fresh_or_absent, passing=passing):
             wanted = None
         return self._add(OpenDirectory(None, path, b"", descriptor, wanted, fresh))
 
-    def enter(self, parent: OpenDirectory, name: bytes, wanted: Attributes) -> OpenDirectory | None:
+    def enter(
+        self, parent: OpenDirectory, name: bytes, wanted: Attributes, *, passing: bool = False
+    ) -> OpenDirectory | None:
         """The directory `name` in `parent`, made if need be; None where that failed, as reported.
 
-        It keeps `parent` open. Raises LocalError where the disk is full or read-only.
+        It keeps `parent` open. One that is only passed through keeps its attributes if it is there.
+        Raises LocalError where the disk is full or read-only.
         """
         path = parent.join(name)
         try:
@@ -102,12 +106,13 @@ class Directories:
             raise_if_fatal(error, path)
             self._tally.found(Trouble.REFUSED, path, f"cannot be made or opened: {error.strerror}")
             return None
-        kept = self._is_kept(wanted, fresh=fresh or descriptor < 0)
+        fresh_or_absent = fresh or descriptor < 0
+        given = self._is_given(wanted, path, fresh=fresh_or_absent, passing=passing)
         with self._lock:
             parent.users += 1
         return self._add(
             OpenDirectory(
-                parent, path, parent.join_inner(name), descriptor, None if kept else wanted, fresh
+                parent, path, parent.join_inner(name), descriptor, wanted if given else None, fresh
             )
         )
 
@@ -140,18 +145,20 @@ class Directories:
             self._open.add(directory)
         return directory
 
-    def _is_kept(self, wanted: Attributes, *, fresh: bool) -> bool:
-        """Whether a directory keeps the attributes that it was found with."""
-        kept = not fresh and self._options.overwrite is Overwrite.NEVER
-        if kept:
-            self._tally.skipped(wanted)
-        return kept
+    def _is_given(self, wanted: Attributes, path: bytes, *, fresh: bool, passing: bool) -> bool:
+        """Whether a directory gets the attributes of the snapshot; else it keeps those it has."""
+        if fresh or passing:
+            return fresh
+        if self._options.overwrite is not Overwrite.NEVER:
+            return True
+        self._tally.skipped(wanted, path)
+        return False
 
     def _finish(self, directory: OpenDirectory) -> None:
         try:
             if directory.wanted is None:
                 return
-            self._tally.made(directory.wanted)
+            self._tally.made(directory.wanted, directory.path)
             if self._options.dry_run:
                 return
             try:

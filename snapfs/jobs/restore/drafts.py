@@ -44,7 +44,7 @@ class Draft:
         if not sparse:
             os.posix_fallocate(self.descriptor, 0, size)
 
-    def write(self, group: Group, data: bytes) -> None:
+    def write(self, group: Group, data: bytes | memoryview) -> None:
         """Write the blocks of a group, whose bytes are `data`. Raises OSError."""
         rest = memoryview(data)
         for span in group.spans():

@@ -31,7 +31,7 @@ class Held:
     """The content of a small file, in memory."""
 
     group: Group
-    data: bytes
+    data: bytes | memoryview
     keys: tuple[BlockKey | None, ...]
     "of its blocks, if it is to be verified; else empty"
 
@@ -88,7 +88,7 @@ class Maker:
         with self._finding(task) as outcome:
             try:
                 if self._is_inode(directory, task.name, first):
-                    self._tally.skipped(task.wanted)
+                    self._tally.skipped(task.wanted, task.path)
                     return True
                 outcome.linked = self._link_new(task, first)
             except OSError as error:
@@ -98,7 +98,7 @@ class Maker:
                 return False
             if not outcome.linked:
                 return False
-            self._tally.linked()
+            self._tally.linked(task.path)
         return True
 
     def report_error(self, task: Task, error: OSError) -> None:
@@ -131,7 +131,7 @@ class Maker:
             outcome.name = FirstName(
                 task.directory.join_inner(task.name), status.st_dev, status.st_ino
             )
-            self._tally.skipped(task.wanted)
+            self._tally.skipped(task.wanted, task.path)
         return outcome.name
 
     def _verify(self, draft: Draft, held: Held) -> None:
@@ -214,7 +214,7 @@ class Maker:
             os.rename(temporary, task.name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def _made(self, task: Task, status: os.stat_result) -> FirstName:
-        self._tally.made(task.wanted)
+        self._tally.made(task.wanted, task.path)
         return FirstName(task.directory.join_inner(task.name), status.st_dev, status.st_ino)
 
     def _temporary(self) -> bytes:

@@ -11,17 +11,21 @@ import trio
 
 from snapfs.errors import LocalError, PathNotFoundError
 from snapfs.jobs.progress import Progress
-from snapfs.jobs.restore import owners
+from snapfs.jobs.restore import owners, removal
+from snapfs.jobs.restore.choice import Choice, Item, Missing, Whole
 from snapfs.jobs.restore.directory import Directories
 from snapfs.jobs.restore.entries import Maker
 from snapfs.jobs.restore.links import open_links
 from snapfs.jobs.restore.options import RestoreOptions
-from snapfs.jobs.restore.report import RestoreReport, Tally
+from snapfs.jobs.restore.removal import Removal
+from snapfs.jobs.restore.report import RestoreReport, Tally, Watch
 from snapfs.jobs.restore.walk import Batch, Walk
 from snapfs.jobs.restore.work import Work
 from snapfs.metadata.database import Database
+from snapfs.metadata.lost import Lost
+from snapfs.metadata.moments import Moments
 from snapfs.metadata.snapshots import Snapshots
-from snapfs.metadata.tree import Entry, Tree
+from snapfs.metadata.tree import Tree
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.parallel import together
 from snapfs.repository.reader import ContentReader
@@ -38,32 +42,28 @@ async def restore(
     snapshot: Snapshot,
     options: RestoreOptions,
     progress: Progress,
+    *,
+    watch: Watch | None = None,
 ) -> RestoreReport:
     """Make what lies at a path of a snapshot again, below a directory.
 
     A directory's content and attributes become those of the target; anything else is put into the
     target under its own name. Nothing outside of the target is ever changed. What could not be
     made as it was is a finding, and a file whose content is damaged is not made at all. When this
-    returns everything is on disk.
+    returns everything is on disk. `watch` is told of each path.
 
-    Raises PathNotFoundError, LocalError (the target cannot be used, or is full), StoreError,
-    ViewDamagedError. What was restored until then stays.
+    Raises PathNotFoundError, UsageError (what removing must not do), LocalError (the target cannot
+    be used, or is full), StoreError, ViewDamagedError. What was restored until then stays.
     """
     await repository.catch_up([snapshot.source.number])
-    top = repository.tree.resolve(snapshot.anchor, snapshot.number, options.path)
-    if top is None:
-        raise PathNotFoundError(
-            f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(options.path)}",
-            hint="paths are absolute, as they were at the source",
-        )
-    if options.path.strip(b"/") == b"":
+    if options.path.strip(b"/") == b"" and not options.deleted:
         _announce(snapshot, progress)
-    tally = Tally(progress)
+    tally = Tally(progress, watch)
     progress.doing = "restoring"
     _allow_descriptors()
     directories = Directories(options, tally)
     try:
-        await _restore(repository, reader, snapshot, options, top, directories, tally)
+        await _restore(repository, reader, snapshot, options, directories, tally)
     finally:
         directories.close()
     return tally.report()
@@ -71,7 +71,7 @@ async def restore(
 
 async def _restore(
     repository: Repository, reader: ContentReader, snapshot: Snapshot, options: RestoreOptions,
-    top: Entry, directories: Directories, tally: Tally,
+    directories: Directories, tally: Tally,
 ) -> None:  # fmt: skip
     with (
         Database.open_readonly(repository.state.replica) as db,
@@ -80,9 +80,12 @@ async def _restore(
         known = owners.OwnerMap()
         if options.owners_by_name:
             known = owners.by_name(Snapshots(db), snapshot.source.number, Owners())
-        walk = Walk(Tree(db), snapshot.number, directories, known, options, tally)
-        wanted = walk.wanted(top.node) if top.child is not None else None
-        target = await trio.to_thread.run_sync(directories.open_target, wanted)
+        choice, remover = _chosen(db, repository, snapshot, options, tally)
+        top = await trio.to_thread.run_sync(_top, choice, snapshot, options)
+        walk = Walk(choice, remover, directories, known, options, tally)
+        wanted = walk.wanted(top.node) if top.inside else None
+        open_target = partial(directories.open_target, wanted, passing=top.passing)
+        target = await trio.to_thread.run_sync(open_target)
         # Its own descriptor: the target is closed as soon as all below it is done.
         root = os.dup(target.descriptor) if target.descriptor >= 0 else -1
         try:
@@ -100,6 +103,36 @@ async def _restore(
         finally:
             if root >= 0:
                 os.close(root)
+
+
+def _chosen(
+    db: Database, repository: Repository, snapshot: Snapshot, options: RestoreOptions, tally: Tally
+) -> tuple[Choice, Removal | None]:
+    source, anchor, commit = snapshot.source.number, snapshot.anchor, snapshot.number
+    if options.deleted:
+        return Missing(Lost(db, Moments(db, [source]), source, anchor, commit)), None
+    whole = Whole(Tree(db), anchor, commit)
+    if not options.delete:
+        return whole, None
+    own = (os.fsencode(repository.state.directory), os.fsencode(repository.state.cache))
+    spared = removal.spared_inodes((*own, *options.spared))
+    removal.check(whole, options, spared)
+    return whole, Removal(whole, tally, spared, dry_run=options.dry_run)
+
+
+def _top(choice: Choice, snapshot: Snapshot, options: RestoreOptions) -> Item:
+    top = choice.top(options.path)
+    if top is None and options.deleted:
+        raise PathNotFoundError(
+            f"nothing was ever deleted at {os.fsdecode(options.path)}",
+            hint=f"it is as it was, or no snapshot before {snapshot.short_id} has it",
+        )
+    if top is None:
+        raise PathNotFoundError(
+            f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(options.path)}",
+            hint="paths are absolute, as they were at the source",
+        )
+    return top
 
 
 async def _run(work: Work, batches: Iterator[Batch]) -> None:

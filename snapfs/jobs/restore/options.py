@@ -33,5 +33,14 @@ class RestoreOptions:
     verify: bool = False
     "read each file back from the disk, and compare its blocks, before it gets its name"
     overwrite: Overwrite = Overwrite.ALWAYS
+    deleted: bool = False
+    """Restore what the snapshot no longer has: every name below the path that an earlier snapshot
+    shows, in its last version, and the directories that lead there. Directories that are there
+    keep their attributes."""
+    delete: bool = False
+    """Remove what is in the target and not in the snapshot. Nothing is removed outside of the
+    target, behind a link, or on a file system that is mounted in what is to be removed."""
+    spared: tuple[bytes, ...] = ()
+    "directories in which nothing is removed, wherever they lie: the repository's own"
     dry_run: bool = False
     "count what would be done; the target is only looked at"

@@ -1,8 +1,10 @@
 """What a restore did and what it could not do: counting, and the report in the end."""
 
+import enum
 import stat
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from snapfs.jobs.progress import Progress
@@ -11,6 +13,23 @@ from snapfs.model.finding import Finding, Trouble
 
 LISTED = 1000
 "findings that are kept one by one; the others are only counted"
+
+
+class Action(enum.StrEnum):
+    """What is done about one path of the target."""
+
+    WRITE = "write"
+    "it is made; of directories, made or given its attributes"
+    LINK = "link"
+    "it is made as a further name"
+    KEEP = "keep"
+    "it is there and is kept"
+    REMOVE = "remove"
+    "it is not in the snapshot and is removed"
+
+
+Watch = Callable[[Action, bytes], None]
+"told of each path of the target as it is dealt with; called from several threads, one at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,8 @@ class RestoreReport:
     "further names of what is counted above"
     skipped: int
     "entries that were in the target and were kept"
+    removed: int
+    "entries that were in the target and not in the snapshot"
     bytes: int
     "sizes of the files that were written"
     findings: tuple[Finding, ...]
@@ -59,17 +80,19 @@ class _Unset:
 class Tally:
     """Counts what several threads do."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, watch: Watch | None = None) -> None:
         self._progress = progress
+        self._watch = watch
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._findings: list[Finding] = []
         self._troubles: Counter[Trouble] = Counter()
         self._unset: dict[str, _Unset] = {}
 
-    def made(self, wanted: Attributes) -> None:
+    def made(self, wanted: Attributes, path: bytes) -> None:
         """An entry is in its place."""
         with self._lock:
+            self._tell(Action.WRITE, path)
             self._counts[_kind(wanted.mode)] += 1
             if wanted.is_directory:
                 return
@@ -77,19 +100,27 @@ class Tally:
             if wanted.is_file:
                 self._counts["bytes"] += wanted.size
 
-    def linked(self) -> None:
+    def linked(self, path: bytes) -> None:
         """A further name of an entry is in its place."""
         with self._lock:
+            self._tell(Action.LINK, path)
             self._counts["hard_links"] += 1
             self._progress.files += 1
 
-    def skipped(self, wanted: Attributes) -> None:
+    def skipped(self, wanted: Attributes, path: bytes) -> None:
         """An entry was kept as it was found."""
         with self._lock:
+            self._tell(Action.KEEP, path)
             self._counts["skipped"] += 1
             if not wanted.is_directory:
                 self._progress.files += 1
                 self._progress.bytes += wanted.size if wanted.is_file else 0
+
+    def removed(self, path: bytes) -> None:
+        """An entry that the snapshot does not have is gone."""
+        with self._lock:
+            self._tell(Action.REMOVE, path)
+            self._counts["removed"] += 1
 
     def passed(self, count: int, directory: bytes) -> None:
         """So many more bytes of contents are done, now in this directory."""
@@ -123,10 +154,15 @@ class Tally:
             specials=counts["specials"],
             hard_links=counts["hard_links"],
             skipped=counts["skipped"],
+            removed=counts["removed"],
             bytes=counts["bytes"],
             findings=(*self._findings, *(_summed(what, it) for what, it in self._unset.items())),
             troubles=tuple(TroubleCount(*item) for item in sorted(self._troubles.items())),
         )
+
+    def _tell(self, action: Action, path: bytes) -> None:
+        if self._watch is not None:
+            self._watch(action, path)
 
 
 def _summed(what: str, unset: _Unset) -> Finding:

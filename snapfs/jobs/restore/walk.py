@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from snapfs.jobs.restore import groups
+from snapfs.jobs.restore.choice import Choice, Inside, Item
 from snapfs.jobs.restore.decide import Verdict, is_safe_name, judge
 from snapfs.jobs.restore.directory import Directories, OpenDirectory, remove_temporaries
 from snapfs.jobs.restore.options import Overwrite, RestoreOptions
 from snapfs.jobs.restore.owners import OwnerMap
+from snapfs.jobs.restore.removal import Removal
 from snapfs.jobs.restore.report import Tally
-from snapfs.metadata.tree import Entry, Node, Tree
+from snapfs.metadata.tree import Node
 from snapfs.model.attributes import Attributes
 from snapfs.model.content import Content
 from snapfs.model.finding import Finding, Trouble
-from snapfs.model.identity import Commit, NodeNumber
+from snapfs.model.identity import NodeNumber
 from snapfs.sources.attributes import attributes_of
 
 _BATCH_ENTRIES = 256
@@ -76,27 +78,28 @@ class Batch:
 class _Level:
     """A directory that is being walked."""
 
-    directory: OpenDirectory
-    number: int
-    entries: Iterator[Entry]
+    item: Item
+    items: Iterator[Item]
+    directory: OpenDirectory | None
+    "None: it is made as soon as something in it is"
 
 
 class Walk:
     """One walk through what lies at a path of a snapshot."""
 
     def __init__(
-        self, tree: Tree, commit: Commit, directories: Directories, owners: OwnerMap,
+        self, choice: Choice, removal: Removal | None, directories: Directories, owners: OwnerMap,
         options: RestoreOptions, tally: Tally,
     ) -> None:  # fmt: skip
-        self._tree = tree
-        self._commit = commit
+        self._choice = choice
+        self._removal = removal
         self._directories = directories
         self._owners = owners
         self._options = options
         self._tally = tally
         self._is_root = os.geteuid() == 0
 
-    def batches(self, top: Entry, target: OpenDirectory) -> Iterator[Batch]:
+    def batches(self, top: Item, target: OpenDirectory) -> Iterator[Batch]:
         """What is to be made below the target, which is released in the end.
 
         Raises LocalError where the target is full or read-only, ViewDamagedError.
@@ -115,53 +118,89 @@ class Walk:
         if batch.tasks:
             yield batch
 
-    def _tasks(self, top: Entry, target: OpenDirectory) -> Iterator[Task]:
+    def _tasks(self, top: Item, target: OpenDirectory) -> Iterator[Task]:
         if target.descriptor >= 0 and not target.fresh and not self._options.dry_run:
             remove_temporaries(target.descriptor)
-        if top.child is None:
+        if not top.inside:
             yield from self._task(target, top)
             self._directories.release(target)
             return
-        levels = [_Level(target, top.child, self._tree.entries(top.child, self._commit))]
-        active = {int(top.child)}
+        self._purge(target, top)
+        levels = [_Level(top, self._choice.items(top.inside), target)]
         while levels:
             level = levels[-1]
-            entry = next(level.entries, None)
-            if entry is None:
+            item = next(level.items, None)
+            if item is None:
                 levels.pop()
-                active.discard(level.number)
-                self._directories.release(level.directory)
-            elif not entry.node.attributes.is_directory:
-                yield from self._task(level.directory, entry)
-            elif deeper := self._enter(level.directory, entry, active):
-                levels.append(deeper)
-                active.add(deeper.number)
+                if level.directory is not None:
+                    self._directories.release(level.directory)
+            elif not self._is_sound(levels, item):
+                self._refuse(levels, item.name)
+            elif item.inside:
+                levels.append(_Level(item, self._choice.items(item.inside), None))
+                if not item.passing:
+                    self._open(levels)
+            elif directory := self._open(levels):
+                yield from self._task(directory, item)
 
-    def _enter(self, parent: OpenDirectory, entry: Entry, active: set[int]) -> _Level | None:
-        # Neither can come from a log that was checked; a replica on this disk may be damaged.
-        if not is_safe_name(entry.name) or entry.child is None or entry.child in active:
-            self._refuse(parent, entry.name)
-            return None
-        wanted = self.wanted(entry.node)
-        directory = self._directories.enter(parent, entry.name, wanted)
-        if directory is None:
-            return None
-        entries = self._tree.entries(entry.child, self._commit)
-        return _Level(directory, entry.child, entries)
+    def _open(self, levels: list[_Level]) -> OpenDirectory | None:
+        """The directory of the last level, made with those that lead to it; None: it is left."""
+        if levels[-1].directory is not None:
+            return levels[-1].directory
+        for depth, level in enumerate(levels):
+            if level.directory is not None:
+                continue
+            parent = levels[depth - 1].directory
+            assert parent is not None
+            wanted = self.wanted(level.item.node)
+            level.directory = self._directories.enter(
+                parent, level.item.name, wanted, passing=level.item.passing
+            )
+            if level.directory is None:
+                del levels[depth:]
+                return None
+            self._purge(level.directory, level.item)
+        return levels[-1].directory
 
-    def _task(self, directory: OpenDirectory, entry: Entry) -> Iterator[Task]:
-        if not is_safe_name(entry.name) or entry.child is not None:
-            self._refuse(directory, entry.name)
+    def _purge(self, directory: OpenDirectory, item: Item) -> None:
+        # BEFORE anything is made in it: on a file system that takes A and a for one name, what was
+        # made would be removed else.
+        if self._removal is not None and not directory.fresh:
+            self._removal.purge(directory, item.inside)
+
+    def _is_sound(self, levels: list[_Level], item: Item) -> bool:
+        """False for what cannot come from a log that was checked, but from a damaged replica."""
+        return (
+            is_safe_name(item.name)
+            and item.node.attributes.is_directory == bool(item.inside)
+            and not (item.inside and self._is_circle(levels, item))
+        )
+
+    def _is_circle(self, levels: list[_Level], item: Item) -> bool:
+        above: Iterator[Inside] = (level.item.inside for level in levels)
+        return any(number and number in inside for inside in above for number in item.inside)
+
+    def _task(self, directory: OpenDirectory, item: Item) -> Iterator[Task]:
+        if not is_safe_name(item.name) or item.node.attributes.is_directory:
+            self._refuse_in(directory.path, item.name)
             return
-        wanted = self.wanted(entry.node)
-        verdict = self._verdict(directory, entry.name, wanted)
+        wanted = self.wanted(item.node)
+        if item.hides:
+            self._tally.found(
+                Trouble.REFUSED,
+                directory.join(item.name),
+                "was a directory before it became this: what it held then is not restored",
+            )
+        verdict = self._verdict(directory, item.name, wanted)
         # One of several names may be as it should and yet be another inode: that is seen later.
         if verdict is Verdict.KEEP or (verdict is Verdict.SAME and wanted.nlink == 1):
-            self._tally.skipped(wanted)
+            self._tally.skipped(wanted, directory.join(item.name))
             return
+        if self._removal is not None:
+            self._removal.clear(directory, item.name)
         self._directories.hold(directory)
         yield Task(
-            directory, entry.name, entry.node.number, wanted, entry.node.content(),
+            directory, item.name, item.node.number, wanted, item.node.content(),
             verdict is Verdict.SAME,
         )  # fmt: skip
 
@@ -189,10 +228,16 @@ class Walk:
             return Verdict.REPLACE  # it is not there; if it is, making it meets the same error
         return judge(overwrite, wanted, existing, owners=self._is_root)
 
-    def _refuse(self, directory: OpenDirectory, name: bytes) -> None:
+    def _refuse(self, levels: list[_Level], name: bytes) -> None:
+        opened = [level.directory for level in levels if level.directory is not None]
+        passed = (level.item.name for level in levels[len(opened) :])
+        self._refuse_in(b"/".join((opened[-1].path, *passed)), name)
+
+    def _refuse_in(self, directory: bytes, name: bytes) -> None:
         # Not joined: a name with a leading slash would look as if it were a path of its own.
-        path = directory.path + b"/" + name
-        self._tally.found(Trouble.REFUSED, path, "is an entry that cannot be in a directory")
+        self._tally.found(
+            Trouble.REFUSED, directory + b"/" + name, "is an entry that cannot be in a directory"
+        )
 
 
 def _ignore(finding: Finding) -> None:

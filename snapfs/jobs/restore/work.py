@@ -74,11 +74,11 @@ class Work:
     def _count(self, batch: Batch) -> None:
         for task in batch.tasks:
             if task in self._further:
-                self._tally.linked()
+                self._tally.linked(task.path)
             elif task.same:
-                self._tally.skipped(task.wanted)
+                self._tally.skipped(task.wanted, task.path)
             else:
-                self._tally.made(task.wanted)
+                self._tally.made(task.wanted, task.path)
             self._further.discard(task)
             self._directories.release(task.directory)
 
@@ -109,21 +109,37 @@ class Work:
     async def _read_small(self, tasks: list[Task]) -> list[Held | DamagedError | None]:
         """What is to be written, for each task; None for what needs no content."""
         wanted = [self._group(task) for task in tasks]
-        # As if they were one content: segments that lie side by side come in one request.
-        whole = Layout([block for group in wanted if group for block in group.blocks])
-        if whole.length:
-            self._reader.prefetch(whole, 0, whole.length)
-        return [await self._held(task, group) for task, group in zip(tasks, wanted, strict=True)]
+        together = await self._read_together([group for group in wanted if group])
+        return [
+            await self._held(task, group, together)
+            for task, group in zip(tasks, wanted, strict=True)
+        ]
+
+    async def _read_together(self, wanted: list[Group]) -> Iterator[memoryview] | None:
+        """The bytes of each group; None where something of them is damaged.
+
+        As if they were one content: segments that lie side by side come in one request.
+        """
+        whole = Layout([block for group in wanted for block in group.blocks])
+        try:
+            data = await self._reader.read(whole, 0, whole.length)
+        except (DamagedError, ObjectTooShortError):
+            return None
+        return _split(data, wanted)
 
     def _group(self, task: Task) -> Group | None:
         if task.same:
             return None
         return next(groups(task.content), None)
 
-    async def _held(self, task: Task, group: Group | None) -> Held | DamagedError | None:
+    async def _held(
+        self, task: Task, group: Group | None, together: Iterator[memoryview] | None
+    ) -> Held | DamagedError | None:
+        data: bytes | memoryview = b""
         try:
+            if group:
+                data = next(together) if together else await self._read(group)
             _check_size(task)
-            data = await self._read(group) if group else b""
         except DamagedError as error:
             return error
         if task.wanted.is_file and not task.same:
@@ -250,6 +266,13 @@ class Work:
 
     def _report_damage(self, task: Task, error: DamagedError) -> None:
         self._tally.found(Trouble.DAMAGED, task.path, f"was not restored: {error.what}")
+
+
+def _split(data: bytes, wanted: list[Group]) -> Iterator[memoryview]:
+    rest = memoryview(data)
+    for group in wanted:
+        yield rest[: group.length]
+        rest = rest[group.length :]
 
 
 def _check_size(task: Task) -> None:
