@@ -1,6 +1,6 @@
 """Questions about blocks: which are here, and where they lie."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -85,18 +85,39 @@ class BlockIndex:
                 return KnownBlock(BlockNumber(number), length, pack)
         return None
 
+    def is_empty(self) -> bool:
+        """Whether no block is known at all."""
+        return self._db.row("SELECT 1 FROM block LIMIT 1") is None
+
+    def any_suspect(self) -> bool:
+        """Whether any stored copy is known to be damaged."""
+        # The number is written out: only so does SQLite see that the partial index answers it.
+        return self._db.row(f"SELECT 1 FROM suspect WHERE last = {OPEN} LIMIT 1") is not None
+
     def damaged_copies(self, key: BlockKey) -> list[int]:
         """The stored copies of this block that are known to be damaged."""
-        if not self._any_suspect():
-            return []
         return [
             number
             for (number,) in self._db.rows(
-                "SELECT b.number FROM block b JOIN suspect d ON d.block = b.number AND d.last = ?"
-                " WHERE b.tag = ? AND b.key = ?",
-                (OPEN, tag_of(key), key),
+                f"SELECT b.number FROM block b JOIN suspect d ON d.block = b.number"
+                f" AND d.last = {OPEN} WHERE b.tag = ? AND b.key = ?",
+                (tag_of(key), key),
             )
         ]
+
+    def copies(self, key: BlockKey) -> list[int]:
+        """All stored copies of this block, whatever is known of them."""
+        found = self._db.rows(
+            "SELECT number FROM block WHERE tag = ? AND key = ? ORDER BY number", (tag_of(key), key)
+        )
+        return [int(number) for (number,) in found]
+
+    def is_suspect(self, number: int) -> bool:
+        """Whether a copy is known to be damaged."""
+        row = self._db.row(
+            "SELECT 1 FROM suspect WHERE block = ? AND last = ? LIMIT 1", (number, OPEN)
+        )
+        return row is not None
 
     def origin(self, number: int) -> Origin:
         """Where a block was first stored, which is how parts name it, wherever it lies now."""
@@ -112,9 +133,6 @@ class BlockIndex:
             )
         return Origin(row[0], row[1], row[2], row[3])
 
-    def _any_suspect(self) -> bool:
-        return self._db.row("SELECT 1 FROM suspect WHERE last = ? LIMIT 1", (OPEN,)) is not None
-
     def key(self, number: int) -> BlockKey | None:
         """The key of a block."""
         row = self._db.row("SELECT key FROM block WHERE number = ?", (number,))
@@ -126,6 +144,21 @@ class BlockIndex:
             "SELECT key, segment, offset, length FROM block WHERE number = ?", (number,)
         )
         return Place(*row) if row else None
+
+    def places(self, numbers: Collection[int]) -> dict[int, Place]:
+        """Where blocks lie now, by their numbers; those that are not known are left out."""
+        if len(numbers) == 1:
+            (number,) = numbers
+            place = self.place(number)
+            return {} if place is None else {number: place}
+        return {
+            number: Place(*place)
+            for number, *place in self._db.rows(
+                "SELECT b.number, b.key, b.segment, b.offset, b.length FROM json_each(?) j"
+                " CROSS JOIN block b ON b.number = j.value",
+                (msgspec.json.encode(numbers).decode(),),
+            )
+        }
 
     def segment(self, number: SegmentNumber) -> SegmentPlace | None:
         """Where a segment lies."""

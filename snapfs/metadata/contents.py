@@ -14,6 +14,10 @@ from snapfs.model.content import Content, Extent, Hole, Listed, Stored
 _decoder = msgspec.msgpack.Decoder(list[int])
 _encoder = msgspec.msgpack.Encoder()
 _HOLE = -1
+_ONE_EXTENT = 0x92
+"how msgpack begins a list of two"
+_FIRST_NEGATIVE = 0xD0
+"how msgpack begins a negative number: this, or something above"
 
 
 def encode(extents: Iterable[Extent]) -> bytes:
@@ -35,8 +39,13 @@ def decode(data: bytes) -> Content:
     except (msgspec.DecodeError, ValueError) as error:
         raise ViewDamagedError(
             f"the local database holds a content that cannot be read ({error})",
-            hint="move the state directory away: it is built again from the repository",
+            hint="'snapfs repair' builds it again from the repository",
         ) from error
+
+
+def is_one_block(data: bytes) -> bool:
+    """Whether a content is a single block, told without reading it: most files are."""
+    return data[0] == _ONE_EXTENT and data[1] < _FIRST_NEGATIVE
 
 
 def _code(extent: Extent) -> int:

@@ -10,7 +10,7 @@ from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import BY_NAME
 from snapfs.model.attributes import NANOSECONDS, Attributes
 from snapfs.model.content import Content, Extent, Listed, Stored
-from snapfs.model.identity import Commit, DirectoryNumber, NodeNumber
+from snapfs.model.identity import OPEN, Commit, DirectoryNumber, NodeNumber
 
 _NODE = (
     "n.number, n.mode, n.uid, n.gid, n.mtime, n.mtime_ns, n.size, n.nlink, n.rdev, n.data, n.xattrs"
@@ -53,12 +53,15 @@ class Tree:
 
     def lookup(self, directory: int, commit: Commit, name: bytes) -> Entry | None:
         """The entry of this name."""
+        # The youngest version that is old enough, however many there are; it may have ended.
         row = self._db.row(
-            f"SELECT e.name, e.child, {_NODE} FROM entry e JOIN node n ON n.number = e.node"
-            f" WHERE e.directory = ?1 AND e.name = ?3 AND {_HOLDS}",
+            f"SELECT e.last, e.name, e.child, {_NODE} FROM entry e"
+            " CROSS JOIN node n ON n.number = e.node"
+            " WHERE e.directory = ?1 AND e.name = ?3 AND e.first <= ?2"
+            " ORDER BY e.first DESC LIMIT 1",
             (directory, commit, name),
         )
-        return _entry(row) if row else None
+        return _entry(row[1:]) if row and row[0] > commit else None
 
     def page(
         self, directory: int, commit: Commit, *, after: bytes = b"", limit: int = PAGE
@@ -88,12 +91,13 @@ class Tree:
     def directory(self, directory: int, commit: Commit) -> Entry | None:
         """The entry that a directory is in its parent, at a commit."""
         row = self._db.row(
-            f"SELECT e.name, e.child, {_NODE} FROM directory d"
-            " JOIN entry e ON e.directory = d.parent AND e.name = d.name"
-            f" JOIN node n ON n.number = e.node WHERE d.number = ?1 AND {_HOLDS}",
+            f"SELECT e.last, e.name, e.child, {_NODE} FROM directory d"
+            " CROSS JOIN entry e ON e.directory = d.parent AND e.name = d.name"
+            " CROSS JOIN node n ON n.number = e.node WHERE d.number = ?1 AND e.first <= ?2"
+            " ORDER BY e.first DESC LIMIT 1",
             (directory, commit),
         )
-        return _entry(row) if row else None
+        return _entry(row[1:]) if row and row[0] > commit else None
 
     def parent(self, directory: int) -> tuple[DirectoryNumber, bytes] | None:
         """Parent and name of a directory; the parent of a source's anchor is 0."""
@@ -139,28 +143,38 @@ class Tree:
         row = self._db.row("SELECT key FROM list WHERE number = ?", (number,))
         return row[0] if row else None
 
-    def may_refer_to_list(self, source: int, key: bytes) -> bool:
-        """Whether a delta of this source may name the list of this key instead of its extents.
+    def packs_of_list(self, source: int, key: bytes) -> set[int] | None:
+        """The packs that a delta of this source relies on if it names the list of this key.
 
-        The newest of the key is meant then. It is of no use where it holds a copy of a block whose
-        pack is on its way out: the same block may by now be stored elsewhere too.
+        The newest of the key is meant. None where there is none, or where it is of no use, because
+        it holds a copy of a block that is damaged, or whose pack is on its way out: the same block
+        may by now be stored elsewhere too.
         """
         row = self._db.row(
             "SELECT max(number) FROM list WHERE source = ? AND key = ?", (source, key)
         )
-        return row is not None and row[0] is not None and self._stays(row[0])
+        packs: set[int] = set()
+        if row is None or row[0] is None or not self._add_packs(row[0], packs):
+            return None
+        return packs
 
-    def _stays(self, number: int) -> bool:
+    def _add_packs(self, number: int, packs: set[int]) -> bool:
+        """Add the packs in which a list's blocks lie; false where one must not be relied on."""
         extents = self.listed(Listed(number, 0))
         blocks = [extent.number for extent in extents if isinstance(extent, Stored)]
-        leaving = self._db.row(
-            "SELECT 1 FROM json_each(?) j CROSS JOIN block b ON b.number = j.value"
+        for pack, leaving in self._db.rows(
+            "SELECT DISTINCT s.pack, f.name IS NOT NULL OR d.block IS NOT NULL"
+            " FROM json_each(?) j CROSS JOIN block b ON b.number = j.value"
             " JOIN segment s ON s.number = b.segment JOIN pack p ON p.number = s.pack"
-            " JOIN fate f ON f.name = p.name LIMIT 1",
+            " LEFT JOIN fate f ON f.name = p.name"
+            f" LEFT JOIN suspect d ON d.block = b.number AND d.last = {OPEN}",
             (msgspec.json.encode(blocks).decode(),),
-        )
+        ):
+            if leaving:
+                return False
+            packs.add(pack)
         inner = (extent.number for extent in extents if isinstance(extent, Listed))
-        return leaving is None and all(self._stays(number) for number in inner)
+        return all(self._add_packs(each, packs) for each in inner)
 
 
 def _entry(row: Row) -> Entry:

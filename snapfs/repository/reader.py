@@ -16,6 +16,9 @@ _WINDOW_LARGEST = 12 * 1024 * 1024
 "plain bytes that are fetched ahead of a sequential reader; doubles from the first"
 
 
+Piece = bytes | memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class _Located:
     """A run of bytes within a block, and where the block lies."""
@@ -59,25 +62,43 @@ class ContentReader:
         except (ObjectNotFoundError, FormatError) as error:
             raise _damaged(str(error)) from error
 
+    def at_hand(self, layout: Layout, offset: int, length: int) -> list[Piece] | None:
+        """What `read` would give, in pieces, if all of it is in memory; else None.
+
+        Raises DamagedError.
+        """
+        pieces: list[Piece] = []
+        for item in self._locate(layout, offset, length):
+            if isinstance(item, int):
+                pieces.append(bytes(item))
+                continue
+            segment = self._fetcher.cached(item.place.segment)
+            if segment is None:
+                return None
+            try:
+                pieces.append(self._view(segment, item))
+            except FormatError as error:
+                raise _damaged(str(error)) from error
+        return pieces
+
     def prefetch(self, layout: Layout, offset: int, length: int) -> None:
         """Begin to fetch what a reader will want; failures wait for that reader."""
         try:
-            self._fetcher.start(
-                self._wanted(located.place)
-                for located in self._locate(layout, offset, length)
-                if isinstance(located, _Located)
-            )
+            self._start(self._locate(layout, offset, length))
         except DamagedError:
             return
 
     async def _read(self, layout: Layout, offset: int, length: int) -> bytes:
         located = self._locate(layout, offset, length)
         if len(located) > 1:
-            self._fetcher.start(
-                self._wanted(item.place) for item in located if isinstance(item, _Located)
-            )
+            self._start(located)
         pieces = [await self._piece(item) for item in located]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _start(self, located: "list[_Located | int]") -> None:
+        """Begin to fetch the segments of these blocks: often many blocks lie in one."""
+        places = {item.place.segment: item.place for item in located if isinstance(item, _Located)}
+        self._fetcher.start(self._wanted(place) for place in places.values())
 
     async def _piece(self, item: "_Located | int") -> bytes:
         if isinstance(item, int):
@@ -86,9 +107,13 @@ class ContentReader:
         segment = self._fetcher.cached(place.segment)
         if segment is None:
             segment = await self._fetcher.get(self._wanted(place))
-        self._verify(segment, place)
-        begin = place.offset + item.start
-        return segment.data[begin : begin + item.length]
+        return bytes(self._view(segment, item))
+
+    def _view(self, segment: PlainSegment, item: "_Located") -> memoryview:
+        """A part of a segment, its block checked; no byte is copied."""
+        self._verify(segment, item.place)
+        begin = item.place.offset + item.start
+        return memoryview(segment.data)[begin : begin + item.length]
 
     def _verify(self, segment: PlainSegment, place: Place) -> None:
         if place.offset in segment.verified:
@@ -100,17 +125,22 @@ class ContentReader:
 
     def _locate(self, layout: Layout, offset: int, length: int) -> "list[_Located | int]":
         """Blocks, and lengths of runs of zeros, that make up a range."""
+        pieces = list(layout.slices(offset, length))
+        stored = {piece.extent.number for piece in pieces if isinstance(piece.extent, Stored)}
+        places = self._blocks.places(stored) if stored else {}
         found: list[_Located | int] = []
-        for piece in layout.slices(offset, length):
-            self._locate_slice(piece, found)
+        for piece in pieces:
+            self._locate_slice(piece, places, found)
         return found
 
-    def _locate_slice(self, piece: Slice, found: "list[_Located | int]") -> None:
+    def _locate_slice(
+        self, piece: Slice, places: dict[int, Place], found: "list[_Located | int]"
+    ) -> None:
         match piece.extent:
             case Hole():
                 found.append(piece.length)
             case Stored(number=number):
-                place = self._blocks.place(number)
+                place = places.get(number)
                 if place is None:
                     raise _damaged(f"block {number} is not in the local database")
                 found.append(_Located(place, piece.start, piece.length))
@@ -140,12 +170,23 @@ class OpenContent:
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer only at the end. Raises as `ContentReader.read`."""
+        self._follow(offset, length)
+        return await self._reader.read(self._layout, offset, length)
+
+    def at_hand(self, offset: int, length: int) -> list[Piece] | None:
+        """What `read` would give, if it is in memory; else None: then `read` it."""
+        pieces = self._reader.at_hand(self._layout, offset, length)
+        if pieces is not None:
+            self._follow(offset, length)
+        return pieces
+
+    def _follow(self, offset: int, length: int) -> None:
+        """See whether it is read in sequence, and fetch ahead if so."""
         if offset == self._next:
             self._fetch_ahead(offset + length)
         else:
             self._window, self._ahead = _WINDOW_FIRST, 0
         self._next = offset + length
-        return await self._reader.read(self._layout, offset, length)
 
     def _fetch_ahead(self, position: int) -> None:
         """Keep between half a window and a whole one on its way."""

@@ -155,13 +155,16 @@ class File:
         return Outcome(self._kept, change_of(self.stat, os.fstat(self.descriptor), self._kept))
 
 
-def open_file(path: bytes, seen: os.stat_result) -> File:
+def open_file(path: bytes, seen: os.stat_result, *, descriptor: int | None = None) -> File:
     """Open the regular file at `path`, which lstat saw as `seen`, without touching its access time.
+
+    `descriptor` is one that `open_descriptor` has given for this path; it is closed in any case.
 
     Raises FileNotFoundError if it is gone, or if something else has its name by now (another
     lstat will tell what), and OSError if it cannot be opened.
     """
-    descriptor = _open(path)
+    if descriptor is None:
+        descriptor = open_descriptor(path)
     try:
         status = os.fstat(descriptor)
         if not _same_inode(status, seen):
@@ -172,7 +175,8 @@ def open_file(path: bytes, seen: os.stat_result) -> File:
     return File(descriptor, status)
 
 
-def _open(path: bytes) -> int:
+def open_descriptor(path: bytes) -> int:
+    """A descriptor for whatever is at `path`, unless it is a link. Raises as `open_file`."""
     try:
         try:
             return os.open(path, _READ | os.O_NOATIME)

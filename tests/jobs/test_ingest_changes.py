@@ -171,7 +171,7 @@ async def test_a_directory_that_returns_has_its_number_again(tree: Path, tmp_pat
         for report in (first, third):
             assert report.snapshot is not None
             entry = tree_of.resolve(
-                report.snapshot.source.anchor, report.snapshot.number, os.fsencode(tree / "a/b/c")
+                report.snapshot.anchor, report.snapshot.number, os.fsencode(tree / "a/b/c")
             )
             assert entry is not None
             numbers.append(entry.child)

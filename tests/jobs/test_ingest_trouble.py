@@ -289,8 +289,10 @@ async def test_a_second_name_that_becomes_something_else(
 def _strike_open(monkeypatch: pytest.MonkeyPatch, path: Path, what: Callable[[], object]) -> None:
     opened = files.open_file
 
-    def open_and_strike(name: bytes, seen: os.stat_result) -> reading.File:
-        file = opened(name, seen)
+    def open_and_strike(
+        name: bytes, seen: os.stat_result, *, descriptor: int | None
+    ) -> reading.File:
+        file = opened(name, seen, descriptor=descriptor)
         if name == os.fsencode(path):
             what()
         return file

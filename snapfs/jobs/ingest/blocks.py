@@ -31,10 +31,25 @@ class BlockSink:
         self.relied: set[int] = set()
         """Numbers of the packs that hold the known blocks which deltas refer to. Kept beyond a
         commit: a file that is still being read refers to blocks of which no entry speaks yet."""
+        self._moved: list[tuple[int, int]] = []
+        "damaged copies by number, and the position at which the same block is stored anew"
+        self.healed = 0
+        "damaged copies that were stored anew so far"
         self.new_blocks = 0
         "in the open segment and all since the last commit"
         self.new_bytes = 0
         self.total_new_bytes = 0
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Learn whether there is anything to look up: as a rule no copy is damaged, and a first
+        ingest finds no block at all.
+
+        What others store meanwhile is missed until then, and costs a second copy or waits for the
+        next ingest.
+        """
+        self._nothing_known = self._index.is_empty()
+        self._any_damaged = self._index.any_suspect()
 
     def add(self, plain: bytes | memoryview) -> Item:
         """The item of this block; its bytes are copied if they are new."""
@@ -43,7 +58,7 @@ class BlockSink:
         position = self._pending.get(key)
         if position is not None:
             return Item(position, key, length)
-        known = self._index.find(key)
+        known = None if self._nothing_known else self._index.find(key)
         if known is not None:
             if known.length != length:
                 raise FormatError(f"block {key.hex()[:16]} is known with another length")
@@ -58,6 +73,11 @@ class BlockSink:
             raise DeltaVoidError(f"block {key.hex()[:16]} is not in the repository any more")
         self.relied.add(known.pack)
 
+    def take_moved(self) -> list[tuple[int, int]]:
+        """Damaged copies that new blocks replace, in order of number; each is given out once."""
+        moved, self._moved = sorted(self._moved), []
+        return moved
+
     def flush(self) -> None:
         """Hand over the open segment."""
         if self._pieces:
@@ -69,12 +89,18 @@ class BlockSink:
     def committed(self) -> None:
         """All blocks so far are in the replica: they are known from now on."""
         self._pending.clear()
+        self._moved.clear()
         self.new_blocks = self.new_bytes = 0
+        self.look_again()
 
-    def _append(self, key: bytes, plain: bytes | memoryview, length: int) -> int:
+    def _append(self, key: BlockKey, plain: bytes | memoryview, length: int) -> int:
         if self._pieces and self._size + length > packs.SEGMENT_TARGET * 3 // 2:
             self.flush()
         position = self._pending[key] = self.new_blocks
+        if self._any_damaged:
+            damaged = self._index.damaged_copies(key)
+            self._moved.extend((number, position) for number in damaged)
+            self.healed += len(damaged)
         self._pieces.append(bytes(plain))
         self._keys.append(key)
         self._size += length

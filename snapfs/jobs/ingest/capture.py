@@ -29,6 +29,7 @@ from snapfs.metadata.blockindex import BlockIndex
 from snapfs.metadata.entries import ANCHOR, ROOT, join
 from snapfs.metadata.local import Local
 from snapfs.metadata.snapshots import Snapshots
+from snapfs.metadata.suspects import nodes_with_suspects
 from snapfs.metadata.tree import Entry, Node, Tree
 from snapfs.model.attributes import Attributes
 from snapfs.model.content import Hole, Listed, Stored
@@ -36,6 +37,7 @@ from snapfs.model.finding import Finding
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.repository import Repository
 from snapfs.repository.writer import PackWriter, Segment
+from snapfs.sources.ahead import OpenAhead
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.cutting import Cutter
 from snapfs.sources.exclude import Excluder
@@ -108,6 +110,7 @@ class Capture:
         self.findings.clear()
         if uploads_void:
             self.sink.committed()
+        self.sink.look_again()
         self.tally = Tally()
         self.progress.files = self.progress.bytes = 0
         self.committer.begin_delta(uploads_void=uploads_void)
@@ -119,6 +122,7 @@ class Capture:
             local=self.local,
             tree=self.tree,
             baseline=self._baseline(),
+            damaged=nodes_with_suspects(self.local.db),
             delta=self.delta,
             reader=_Preview(self._report) if dry else self._reader,
             excluder=Excluder(self.options.exclusions),
@@ -181,6 +185,7 @@ class Capture:
             complete=complete,
             counts=counts,
             relied=sink.relied,
+            moved=sink.take_moved(),
             summarise=self._summary,
         )
 
@@ -209,7 +214,13 @@ class Capture:
 
     def _knows_list(self, key: bytes) -> bool:
         source = self._baseline().source
-        return source is not None and self.tree.may_refer_to_list(source.number, key)
+        if source is None:
+            return False
+        packs = self.tree.packs_of_list(source.number, key)
+        if packs is None:
+            return False
+        self.sink.relied |= packs
+        return True
 
     def _same_content(self, node: Node, items: list[Item]) -> bool:
         """Whether a node's content is these items, by their keys."""
@@ -279,6 +290,10 @@ class _Preview(FileReader):
 
     def __init__(self, report: Report) -> None:
         self._report = report
+        self.ahead = OpenAhead()
+
+    def expect(self, at: bytes, size: int) -> None:
+        """Nothing is opened."""
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None

@@ -12,7 +12,9 @@ from snapfs.formats.packs import PackRow
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.formats.records import Ingest, New, Summary
 from snapfs.jobs.ingest.options import IngestOptions
+from snapfs.metadata.moved import blocks_seen, moved_to
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
+from snapfs.repository.moving import moves_of, moving_parts
 from snapfs.repository.repository import Repository
 from snapfs.repository.writer import PackWriter
 
@@ -48,6 +50,9 @@ class Committer:
         self._time_ns = time_ns
         self._uploaded = _Uploaded()
         self._entries: list[PartRef] = []
+        self._seen = blocks_seen(repository.db)
+        self._moved: set[bytes] = set()
+        "packs to which records up to the one seen may have moved blocks that are relied on"
         self.head = self._source_head()
 
     async def add_entries(self, part: EntryPart, first: First) -> None:
@@ -62,6 +67,8 @@ class Committer:
         self._entries = []
         if uploads_void:
             self._uploaded = _Uploaded()
+        self._seen = blocks_seen(self._repository.db)
+        self._moved.clear()
         self._repository.parts.drop_own()
         self.head = self._source_head()
 
@@ -72,17 +79,20 @@ class Committer:
         complete: bool,
         counts: New,
         relied: set[int],
+        moved: list[tuple[int, int]],
         summarise: Callable[[], Summary],
     ) -> Commit:
         """Make the delta a commit. Its last part has been added, its last segment handed over.
 
         `counts` has the delta's nodes, lists and directories; `relied` the packs that hold the
-        known blocks which it refers to. `summarise` is asked when all that is new is stored.
+        known blocks which it refers to; `moved` the damaged copies that new blocks replace.
+        `summarise` is asked when all that is new is stored.
 
         Raises DeltaVoidError where it cannot follow on what others have committed, StoreError.
         """
         # Packs are durable when flush returns, block parts when upload does. Only THEN the record.
         await self._upload_block_parts(await self._writer.flush())
+        await self._upload_moves(moved)
         summary = summarise()
 
         def body() -> Ingest:
@@ -138,12 +148,22 @@ class Committer:
         own = blocks.fates(set(), [*self._uploaded.packs, *parts])
         if own.doomed:
             raise UploadVoidError("what was uploaded for this delta is being deleted")
-        others = blocks.fates(relied)
+        self._follow_moves(relied)
+        others = blocks.fates(relied, self._moved)
         if others.doomed:
             raise DeltaVoidError(
                 f"{len(others.doomed)} packs that the delta relies on are being deleted"
             )
         return own.condemned + others.condemned
+
+    def _follow_moves(self, relied: set[int]) -> None:
+        """Rely on where blocks have been moved since they were looked up, too.
+
+        Beyond a commit, as `relied` is: what a long file has referred to is not looked up again.
+        """
+        db = self._repository.db
+        self._moved |= moved_to(db, relied, self._moved, self._seen)
+        self._seen = self._repository.replica.tip().number
 
     async def _upload_block_parts(self, rows: list[PackRow]) -> None:
         for group in _groups(rows):
@@ -154,6 +174,11 @@ class Committer:
             for row in group:
                 uploaded.segments += len(row.segments)
                 uploaded.blocks += sum(len(segment.lengths) for segment in row.segments)
+
+    async def _upload_moves(self, moved: list[tuple[int, int]]) -> None:
+        for part in moving_parts(moves_of(self._repository.blocks, moved)):
+            uploaded = self._uploaded
+            uploaded.parts.append(await self._repository.parts.upload(part, uploaded.position))
 
 
 def _groups(rows: list[PackRow]) -> list[list[PackRow]]:

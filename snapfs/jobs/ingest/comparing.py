@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from snapfs.metadata.local import Known
 from snapfs.model.attributes import Attributes
 from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber
+from snapfs.sources.ahead import AT_ONCE
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.listing import Found
 from snapfs.sources.reading import Change
@@ -55,6 +58,43 @@ class EntryWalk:
     _unseen: set[bytes] = field(default_factory=set)
     "names that are there and could not be looked at"
 
+    def compare_all(self, names: Iterable[tuple[Found | None, Known | None]]) -> None:
+        """Take all names, in order but for what is unchanged. Files that are to be read are opened
+        before their turn."""
+        coming: deque[tuple[Found | None, Known | None]] = deque()
+        for found, known in names:
+            if found is not None and known is not None and self._is_unchanged(found, known):
+                continue
+            if found is not None:
+                self._expect(found)
+            coming.append((found, known))
+            if len(coming) > AT_ONCE:
+                self.compare(*coming.popleft())
+        while coming:
+            self.compare(*coming.popleft())
+
+    def _expect(self, found: Found) -> None:
+        status = found.stat
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and not self._is_excluded(found):
+            self.walk.reader.expect(join(self.at, found.name), status.st_size)
+
+    def _is_unchanged(self, found: Found, known: Known) -> bool:
+        """Whether it is a file that is as the head has it, and counted as such."""
+        walk, status = self.walk, found.stat
+        is_file = stat.S_ISREG(status.st_mode)
+        if (
+            known.child is not None
+            or status.st_nlink > 1
+            or stat.S_ISDIR(status.st_mode)
+            or not walk.is_confirmed(known, status)
+            or self._is_excluded(found)
+        ):
+            return False
+        walk.tally.unchanged += 1
+        walk.tally.bytes_total += status.st_size if is_file else 0
+        walk.progress.files += 1
+        return True
+
     def compare(self, found: Found | None, known: Known | None, looks: int = _LOOKS) -> None:
         """Take one name, as it is found and as the head has it; None where it is not there."""
         walk = self.walk
@@ -69,11 +109,7 @@ class EntryWalk:
             self._directory(found, known)
         elif status.st_nlink > 1:
             self.linked.add(self.directory.path, self.key, found, known)
-        elif known is not None and known.child is None and walk.is_confirmed(known, status):
-            walk.tally.unchanged += 1
-            walk.tally.bytes_total += status.st_size if stat.S_ISREG(status.st_mode) else 0
-            walk.progress.files += 1
-        else:
+        elif known is None or not self._is_unchanged(found, known):
             self._changed(found, known, looks)
             walk.checkpoint()
 

@@ -10,6 +10,7 @@ from snapfs.jobs.progress import Progress
 from snapfs.model.attributes import Attributes
 from snapfs.model.content import Hole
 from snapfs.model.finding import Finding, Trouble
+from snapfs.sources.ahead import OpenAhead
 from snapfs.sources.attributes import attributes_of_open
 from snapfs.sources.cutting import Cutter, Readable
 from snapfs.sources.reading import Change, File, Outcome, Run, open_file
@@ -45,6 +46,8 @@ class FileReader:
         self._checkpoint = checkpoint
         "may commit progress, within a long file too; tells whether it did"
         self.bytes_read = 0
+        self.ahead = OpenAhead()
+        "files that are open before it is their turn, by how they are reached"
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None
@@ -53,7 +56,8 @@ class FileReader:
 
         Raises OSError where it cannot be read; blocks that were taken in until then stay.
         """
-        with open_file(at or path, seen) as file:
+        at = at or path
+        with open_file(at, seen, descriptor=self.ahead.take(at)) as file:
             items = self._small(file) if self._is_small(file) else self._large(file)
             attributes = attributes_of_open(
                 file.descriptor, path, file.stat, size=_length(items), report=self._report,
@@ -62,6 +66,10 @@ class FileReader:
             outcome = file.outcome()
         self._judge(path, outcome)
         return Captured(attributes, items, file.stat, outcome.change)
+
+    def expect(self, at: bytes, size: int) -> None:
+        """Open what will be captured soon."""
+        self.ahead.expect(at, size)
 
     def stream(self, source: Readable) -> list[Item]:
         """Read a stream to its end."""

@@ -63,7 +63,8 @@ async def ingest(
                 number = await _scan(repository, options, capture)
                 counts = _counts(capture)
     snapshot = repository.snapshots.by_number(number) if number else None
-    return IngestReport(snapshot, counts, findings, time.monotonic() - began)
+    healed = capture.sink.healed if number else 0
+    return IngestReport(snapshot, counts, findings, time.monotonic() - began, healed)
 
 
 async def _scan(repository: Repository, options: IngestOptions, capture: Capture) -> Commit | None:

@@ -80,3 +80,5 @@ class IngestReport:
     counts: Counts
     findings: Findings
     seconds: float
+    healed: int = 0
+    "damaged copies of blocks whose content was met, and is stored anew"

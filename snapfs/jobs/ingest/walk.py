@@ -22,6 +22,7 @@ from snapfs.jobs.ingest.reach import reached
 from snapfs.jobs.ingest.removal import clear_below
 from snapfs.jobs.ingest.tally import Tally
 from snapfs.jobs.progress import Progress
+from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.entries import ANCHOR, ROOT, join
 from snapfs.metadata.local import PAGE, Confirmed, Known, Local, directory_key
 from snapfs.metadata.tree import Node, Tree
@@ -54,6 +55,8 @@ class Walk:
     local: Local
     tree: Tree
     baseline: Baseline
+    damaged: NumberSet
+    "numbers of nodes whose content holds damaged blocks: their files are read, changed or not"
     delta: Delta
     reader: FileReader
     excluder: Excluder
@@ -104,11 +107,10 @@ class Walk:
         key = directory_key(self.options.host, self.options.name, directory.path)
         below: list[Directory] = []
         try:
-            with reached(directory.path) as at:
+            with reached(directory.path) as at, self.reader.ahead:
                 entries = EntryWalk(self, directory, key, at, below, linked)
                 found = self._found(entries, above)
-                for one, known in merge(found, self._known(directory, key)):
-                    entries.compare(one, known)
+                entries.compare_all(merge(found, self._known(directory, key)))
                 entries.end()
         except OSError as error:
             # Not listed to its end: nothing of it is taken for gone. It stays as it was.
@@ -187,6 +189,7 @@ class Walk:
             and known.mtime_ns == status.st_mtime_ns
             and (known.size == status.st_size or not stat.S_ISREG(status.st_mode))
             and not self.options.force
+            and known.node not in self.damaged
         )
 
     def clear(self, number: DirectoryNumber, path: bytes) -> None:

@@ -1,0 +1,47 @@
+"""Files that are read soon: opened, and their first bytes asked for, while others are worked on.
+
+The kernel then reads several files at once, where a disk would be waited for with each of them.
+Nothing is looked at before its turn: whether a file changes is watched from its own reading on.
+"""
+
+import os
+from contextlib import suppress
+from types import TracebackType
+
+from snapfs.sources.reading import open_descriptor
+
+AT_ONCE = 32
+"files that are open before their turn"
+_FIRST = 1024 * 1024
+"bytes of each that the kernel is asked for"
+
+
+class OpenAhead:
+    """Descriptors by path, for one thread. Leaving its `with` closes what nobody took."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, int] = {}
+
+    def __enter__(self) -> "OpenAhead":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def expect(self, path: bytes, size: int) -> None:
+        """Open a file that lstat saw with this size. What fails is left to its reader to find."""
+        if path in self._open or len(self._open) >= AT_ONCE:
+            return
+        with suppress(OSError):
+            descriptor = self._open[path] = open_descriptor(path)
+            os.posix_fadvise(descriptor, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
+
+    def take(self, path: bytes) -> int | None:
+        """The descriptor of a path, which is the caller's from now on; None where there is none."""
+        return self._open.pop(path, None)
