@@ -150,6 +150,15 @@ class Gone(msgspec.Struct, frozen=True, tag="gone", forbid_unknown_fields=True):
     parts: tuple[wire.Name, ...] = ()
 
 
+class Replacement(msgspec.Struct, frozen=True, array_like=True):
+    """A block part of an older record that is lost, and an object that says the very same."""
+
+    record: wire.Count
+    index: wire.Small
+    "of the part among the record's block parts"
+    part: PartRef
+
+
 class Mend(msgspec.Struct, frozen=True, tag="mend", forbid_unknown_fields=True):
     """What a repair found: damaged blocks, and sound copies of some, which take their place."""
 
@@ -157,6 +166,7 @@ class Mend(msgspec.Struct, frozen=True, tag="mend", forbid_unknown_fields=True):
     blocks: tuple[PartRef, ...]
     packs: tuple[wire.Name, ...]
     "added"
+    parts: tuple[Replacement, ...] = ()
 
 
 Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone | Mend
@@ -213,6 +223,13 @@ def part_refs(body: Body) -> tuple[tuple[PartRef, ...], tuple[PartRef, ...]]:
     if isinstance(body, Condemn | Mend):
         return body.blocks, ()
     return (), ()
+
+
+def named_parts(body: Body) -> tuple[PartRef, ...]:
+    """All parts that a body names: its own, and those that take an older part's place."""
+    blocks, entries = part_refs(body)
+    replacing = body.parts if isinstance(body, Mend) else ()
+    return (*blocks, *entries, *(each.part for each in replacing))
 
 
 def new_ids(body: Body) -> New:

@@ -6,7 +6,7 @@ from msgspec import msgpack
 from snapfs.metadata.database import Database
 
 TABLES = (
-    "fact", "counter", "log", "cursor", "source", "snapshot", "tag", "directory", "entry",
+    "fact", "counter", "log", "mended", "cursor", "source", "snapshot", "tag", "directory", "entry",
     "touched", "node", "list", "block", "suspect", "segment", "pack", "fate", "owner",
 )  # fmt: skip
 "all tables of the replica; every column of every row counts, numbers included"

@@ -98,6 +98,11 @@ class Database:
         except apsw.Error as error:
             raise translate(error, self.path) from error
 
+    def version(self) -> int:
+        """A number that is another one whenever other connections have changed the database."""
+        with translated(self.path):
+            return int(self.connection.data_version())
+
     def attach(self, path: Path, name: str) -> None:
         """Make another database's tables readable, not writable, as `name.table`."""
         self.execute("ATTACH ? AS " + name, (f"file:{_quoted(path)}?mode=ro",))
@@ -124,7 +129,7 @@ class Database:
             if found != 0 or self.row("SELECT 1 FROM sqlite_schema LIMIT 1"):
                 raise ViewDamagedError(
                     f"{self.path}: is of schema {found}, this program's is {version}",
-                    hint="it is only a copy: move it away, and it is built again",
+                    hint="it is only a copy: 'snapfs repair' builds it again",
                 )
             text = resources.files(__package__).joinpath(schema).read_text()
             self.connection.execute(text)
@@ -145,7 +150,7 @@ def translate(error: apsw.Error, path: Path) -> SnapfsError:
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.ConstraintError):
         return ViewDamagedError(
             f"{path}: the local database is damaged ({error})",
-            hint="it is only a copy: move it away, and it is built again from the repository",
+            hint="it is only a copy: 'snapfs repair' builds it again from the repository",
         )
     if isinstance(error, apsw.FullError):
         return LocalError(

@@ -16,6 +16,7 @@ from snapfs.formats.records import (
     Head,
     Ingest,
     Init,
+    Mend,
     New,
     Recall,
     Tag,
@@ -31,6 +32,7 @@ _MAXIMUM = 2**60
 "above all numbers of any kind: those of nodes, which are inode numbers, have 60 bits"
 _FIRST_NUMBERS = {"nodes": 2}  # 1 is the inode of the mount's root
 _json = msgspec.json
+_head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def check_body(db: Database, body: Body) -> None:
     for name in _relied(body):
         if _state(db, name) >= DELETING:
             raise DeltaVoidError(f"{name.hex()}, which is relied on, is being deleted")
+    for name in _added(body):
+        if _state(db, name):
+            raise DeltaVoidError(f"{name.hex()}, which is added, is on its way out")
     if isinstance(body, Delete):
         for name in body.deleting + body.parts:
             if _state(db, name) not in (CONDEMNED, DELETING):
@@ -163,13 +168,10 @@ def _apply_body(db: Database, published: Published) -> int | None:
         case Recall():
             _mark_forgotten(db, body.snapshots, None)
             _rescue(db, body.rescued)
-        case Condemn():
-            _doom(db, body.condemned + body.parts, CONDEMNED, published.number)
-        case Delete():
-            _rescue(db, body.rescued)
-            _doom(db, body.deleting + body.parts, DELETING, published.number)
-        case Gone():
-            _doom(db, body.gone + body.parts, GONE, published.number)
+        case Condemn() | Delete() | Gone():
+            _apply_fates(db, body, published.number)
+        case Mend():
+            _apply_mend(db, body, published.number)
     return None
 
 
@@ -256,6 +258,17 @@ def _begin_anew(db: Database, record: Commit) -> None:
         )
 
 
+def _apply_fates(db: Database, body: Condemn | Delete | Gone, record: Commit) -> None:
+    match body:
+        case Condemn():
+            _doom(db, body.condemned + body.parts, CONDEMNED, record)
+        case Delete():
+            _rescue(db, body.rescued)
+            _doom(db, body.deleting + body.parts, DELETING, record)
+        case Gone():
+            _doom(db, body.gone + body.parts, GONE, record)
+
+
 def _doom(db: Database, names: tuple[bytes, ...], state: int, record: Commit) -> None:
     """Move them on, never back. Since when nothing may rely on one of them stays known."""
     db.execute_many(
@@ -265,21 +278,39 @@ def _doom(db: Database, names: tuple[bytes, ...], state: int, record: Commit) ->
     )
 
 
+def _apply_mend(db: Database, body: Mend, record: Commit) -> None:
+    for mended in body.parts:
+        row = db.row("SELECT head FROM log WHERE number = ?", (mended.record,))
+        refs = records.part_refs(_head_decoder.decode(row[0]).body)[0] if row else ()
+        if mended.index >= len(refs) or refs[mended.index].first != mended.part.first:
+            raise FormatError(f"log record {record} replaces a part that does not exist")
+        db.execute(
+            "INSERT OR REPLACE INTO mended VALUES (?, ?, ?)",
+            (mended.record, mended.index, msgspec.msgpack.encode(mended.part)),
+        )
+
+
 def _rescue(db: Database, names: tuple[bytes, ...]) -> None:
     db.execute_many("DELETE FROM fate WHERE name = ?", ((name,) for name in names))
 
 
 def _relied(body: Body) -> tuple[bytes, ...]:
     """The packs and parts that must stay for a body to hold."""
-    blocks, entries = records.part_refs(body)
-    parts = tuple(ref.name for ref in (*blocks, *entries))
+    parts = tuple(ref.name for ref in records.named_parts(body))
     match body:
         case Ingest():
             return body.rescued + body.packs + parts
-        case Condemn():
+        case Condemn() | Mend():
             return body.packs + parts
         case Recall() | Delete():
             return body.rescued
+    return ()
+
+
+def _added(body: Body) -> tuple[bytes, ...]:
+    """What a body adds that no body of its kind can rescue; an ingest names it as rescued."""
+    if isinstance(body, Condemn | Mend):
+        return body.packs + tuple(ref.name for ref in records.named_parts(body))
     return ()
 
 

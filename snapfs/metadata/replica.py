@@ -23,6 +23,7 @@ BLOCKS = 0
 "the stream of block parts; a source's number is the stream of its entries"
 
 _head_decoder = msgspec.msgpack.Decoder(Head)
+_ref_decoder = msgspec.msgpack.Decoder(PartRef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,9 @@ class Replica:
     def _pieces(self, stream: int, cursor: tuple[int, int], limit: int) -> list[Piece]:
         pieces: list[Piece] = []
         record, index = cursor
+        mended = self._mended(record) if stream == BLOCKS else {}
         for number, head in self._heads(stream, record):
-            refs = _refs(head, stream)
+            refs = [mended.get((number, at), ref) for at, ref in enumerate(_refs(head, stream))]
             begin = index if number == record else 0
             pieces.extend(
                 Piece(stream, number, at, refs[at])
@@ -116,6 +118,15 @@ class Replica:
             if len(pieces) == limit:
                 break
         return pieces
+
+    def _mended(self, begin: int) -> dict[tuple[int, int], PartRef]:
+        """What takes the place of lost block parts, of records from `begin` on."""
+        return {
+            (record, piece): _ref_decoder.decode(part)
+            for record, piece, part in self.db.rows(
+                "SELECT record, piece, part FROM mended WHERE record >= ?", (begin,)
+            )
+        }
 
     def apply_piece(self, piece: Piece, part: BlockPart | EntryPart) -> None:
         """Apply one piece in one transaction, unless another process has done so meanwhile."""
@@ -135,6 +146,15 @@ class Replica:
     def streams(self) -> list[int]:
         """All streams: that of the blocks, and those of the entries of each known source."""
         return [BLOCKS, *(row[0] for row in self.db.rows("SELECT number FROM source"))]
+
+    def is_whole(self) -> bool:
+        """Whether all streams stand at the last record. Looks, and moves none."""
+        behind = self._reading.row(
+            "SELECT 1 FROM (SELECT ? AS stream UNION ALL SELECT number FROM source)"
+            " WHERE stream NOT IN (SELECT stream FROM cursor WHERE record > ?) LIMIT 1",
+            (BLOCKS, self.tip().number),
+        )
+        return behind is None
 
     def is_current(self, stream: int) -> bool:
         """Whether a stream has applied all that the known heads name."""
@@ -214,7 +234,7 @@ def _head(db: Database, number: Commit) -> Head:
 def _missing(db: Database, number: Commit) -> ViewDamagedError:
     return ViewDamagedError(
         f"{db.path}: record {number} is missing",
-        hint="it is only a copy: move it away, and it is built again from the repository",
+        hint="it is only a copy: 'snapfs repair' builds it again from the repository",
     )
 
 

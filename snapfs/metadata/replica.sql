@@ -38,6 +38,14 @@ CREATE TABLE log (
 CREATE UNIQUE INDEX log_attempt ON log (attempt);
 CREATE INDEX log_source ON log (source, number) WHERE source IS NOT NULL;
 
+-- Block parts that were lost, and what takes their place: an object that says the very same.
+CREATE TABLE mended (
+  record INTEGER NOT NULL,          -- whose part is lost
+  piece  INTEGER NOT NULL,          -- its index among the record's block parts
+  part   BLOB NOT NULL,             -- the part reference that counts, as msgpack
+  PRIMARY KEY (record, piece)
+) STRICT, WITHOUT ROWID;
+
 -- How far a stream has been applied: all records below `record`, and of that one `piece` parts.
 CREATE TABLE cursor (
   stream INTEGER PRIMARY KEY,       -- 0: blocks; else the number of the source whose entries these are
@@ -147,6 +155,8 @@ CREATE TABLE suspect (
   last  INTEGER NOT NULL,           -- the record that moved it; 2^62 while it is damaged
   PRIMARY KEY (block, first)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX suspect_open ON suspect (block) WHERE last = 4611686018427387904;
 
 CREATE TABLE segment (
   number INTEGER PRIMARY KEY,

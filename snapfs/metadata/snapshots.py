@@ -9,6 +9,7 @@ from snapfs.formats.records import Head, Ingest
 from snapfs.metadata.database import Database
 from snapfs.model.identity import Attempt, Commit, DirectoryNumber, SourceNumber
 from snapfs.model.snapshot import Counts, Snapshot, Source
+from snapfs.model.taken import Taken
 
 _decoder = msgspec.msgpack.Decoder(Head)
 _SOURCE = "SELECT number, host, name, head, anchor FROM source"
@@ -121,10 +122,38 @@ class Snapshots:
         rows = self._db.stream(_STANDING + "s.source = ? ORDER BY s.number DESC", (source,))
         return next((found for row in rows if (found := _standing(*row)).shown), None)
 
+    def anchor(self, number: Commit) -> DirectoryNumber | None:
+        """The directory whose one entry is the root of this snapshot's tree."""
+        row = self._db.row("SELECT anchor FROM snapshot WHERE number = ?", (number,))
+        return DirectoryNumber(row[0]) if row else None
+
     def forgotten_since(self, record: int) -> list[Standing]:
         """Snapshots that records after this one have forgotten."""
         rows = self._db.rows(_STANDING + "s.forgotten > ? ORDER BY s.number", (record,))
         return [_standing(*row) for row in rows]
+
+    def tagged(self, tag: str) -> list[Standing]:
+        """Complete snapshots that have this tag, in order of the log."""
+        rows = self._db.rows(
+            _STANDING + "s.number IN (SELECT snapshot FROM tag WHERE name = ?) ORDER BY s.number",
+            (tag,),
+        )
+        return [_standing(*row) for row in rows]
+
+    def taken(self, source: int) -> list[Taken]:
+        """The snapshots of a source that are shown, as names of times see them."""
+        tags: dict[int, list[str]] = {}
+        for number, tag in self._db.rows(
+            "SELECT t.snapshot, t.name FROM tag t JOIN snapshot s ON s.number = t.snapshot"
+            " WHERE s.source = ? ORDER BY t.name",
+            (source,),
+        ):
+            tags.setdefault(number, []).append(tag)
+        return [
+            Taken(one.number, one.time_ns, tuple(tags.get(one.number, ())))
+            for one in self.standings(source)
+            if one.shown
+        ]
 
     def newest_time(self) -> int | None:
         """The time of the last snapshot in the log, complete or not, in nanoseconds."""

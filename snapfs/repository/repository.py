@@ -26,6 +26,7 @@ from snapfs.repository.reader import ContentReader
 from snapfs.repository.segmentcache import DiskCache
 from snapfs.repository.segments import open_fetcher
 from snapfs.repository.state import Directories, Place, State, check_place, remember_place
+from snapfs.repository.viewlock import view_held
 from snapfs.stores.base import Store
 
 MEMORY_CACHE = 64 * 1024 * 1024
@@ -121,20 +122,37 @@ async def open_repository(
     Raises NoRepositoryError, WrongPassphraseError, WrongRepositoryError, NewerFormatError,
     FormatError, LocalError, ViewDamagedError, StoreError.
     """
+    keys = await open_keys(store, directories, secret)
+    async with open_view(store, directories, keys, world or World()) as repository:
+        yield repository
+
+
+async def open_keys(store: Store, directories: Directories, secret: Callable[[], str]) -> Keys:
+    """Unlock the repository in `store`, without a look at this machine's view of it.
+
+    Raises as `open_repository`, but for ViewDamagedError.
+    """
     found = await read_key_objects(store)
     known = check_place(directories, store.url, found.repository)
     keys = await unlock(store, found, secret(), first=known.slot if known else None)
     remember_place(directories, store.url, Place(keys.repository, keys.slot))
-    async with open_view(store, directories, keys, world or World()) as repository:
-        yield repository
+    return keys
 
 
 @asynccontextmanager
 async def open_view(
     store: Store, directories: Directories, keys: Keys, world: World
 ) -> AsyncIterator[Repository]:
-    """This machine's view of a repository whose keys are known."""
+    """This machine's view of a repository whose keys are known. Nobody replaces it meanwhile."""
     state = State(directories, keys.repository)
+    async with view_held(state), _opened(state, store, keys, world) as repository:
+        yield repository
+
+
+@asynccontextmanager
+async def _opened(
+    state: State, store: Store, keys: Keys, world: World
+) -> AsyncIterator[Repository]:
     opened = await trio.to_thread.run_sync(Replica.open, state.replica)
     with opened.db, Database.open_readonly(state.replica) as db:
         replica = Replica(opened.db, reading=db)
@@ -149,5 +167,5 @@ def _check_replica(replica: Replica, keys: Keys) -> None:
     if known not in (None, keys.repository.hex()) and replica.tip().number != NO_COMMIT:
         raise ViewDamagedError(
             f"{replica.db.path}: is of another repository",
-            hint="it is only a copy: move it away, and it is built again",
+            hint="it is only a copy: 'snapfs repair' builds it again",
         )

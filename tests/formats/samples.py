@@ -11,7 +11,15 @@ from pyfastcdc import FastCDC
 from snapfs.formats import codec, marker, objects, packs, parts, records, ring, slots
 from snapfs.formats.codec import Codec
 from snapfs.formats.packs import Packed, PackRow, SegmentRow
-from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, ListRow, MoveRow, NodeRow, SuspectRow
+from snapfs.formats.parts import (
+    BlockPart,
+    DirectoryRow,
+    EntryPart,
+    ListRow,
+    MoveRow,
+    NodeRow,
+    SuspectRow,
+)
 from snapfs.formats.parts import PartRef as Ref
 from snapfs.formats.ring import EpochKey, Ring
 from snapfs.formats.seal import Random
@@ -170,7 +178,7 @@ BODIES: dict[str, records.Body] = {
     ),
     "delete": records.Delete((name("old pack"),), (name("left-over part"),), (name("rescued"),)),
     "gone": records.Gone((name("old pack"), name("other pack")), (name("left-over part"),)),
-    "mend": records.Mend(_NEW, (_REF,), (PACK,)),
+    "mend": records.Mend(_NEW, (_REF,), (PACK,), (records.Replacement(17, 1, _REF),)),
 }
 NUMBERS = {kind: Commit(1 + at * 0x1_0000_0001) for at, kind in enumerate(BODIES)}
 

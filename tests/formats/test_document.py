@@ -287,6 +287,7 @@ def test_an_ingest_gives_its_fields(prefix: str) -> None:
         "new": [1, 2, 5, 7, 2, 3],
         "blocks": [part],
         "packs": [samples.PACK],
+        "parts": [[17, 1, part]],
     }
 
 

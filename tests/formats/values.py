@@ -121,6 +121,7 @@ news = st.builds(records.New, *[counts] * 6)
 _names = few(names)
 _texts = few(texts)
 _rings = st.integers(0, 2**32 - 1).map(lambda number: f"keys/ring/{number:08x}")
+replacements = st.builds(records.Replacement, counts, small, refs)
 bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(
         records.Init,
@@ -153,7 +154,7 @@ bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(records.Condemn, _names, news, few(refs), _names, _names),
     st.builds(records.Delete, _names, _names, _names),
     st.builds(records.Gone, _names, _names),
-    st.builds(records.Mend, news, few(refs), _names),
+    st.builds(records.Mend, news, few(refs), _names, few(replacements)),
 )
 heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies)
 

@@ -233,15 +233,16 @@ async def test_a_block_part(case: str, tmp_path: Path) -> None:
 
 
 async def test_a_block_part_that_packs_cannot_make_again(tmp_path: Path) -> None:
-    """While blocks are suspect, an ingest that stores them anew moves them; no pack says so."""
+    """What says that blocks moved, or are suspect, stands in no pack."""
     async with scene(tmp_path) as made:
         suspect = BlockPart((), (), (SuspectRow(made.head(3).packs[0], 0, (0,)),))
         ref = await made.repository.parts.upload(suspect, (0, 0, 0))
         mend = records.Mend(records.New(), (ref,), ())
         await made.repository.publish(Attempt(os.urandom(16)), lambda: mend, "mender")
         await made.web.commit({"/z": big(9)})
-        _delete(_part(2, blocks=True))(made)  # before blocks were suspect: made again
         _delete(_part(8, blocks=True))(made)
+        assert paths(await checked(made.repository)) == {f"{MAIL}/box": 2}
+        del made.store.objects[objects.part(ref.name)]
         report = await checked(made.repository)
         assert paths(report) == {f"{WEB}/": 1}
         assert report.affected[0].first == made.id(8)

@@ -35,6 +35,7 @@ COLUMNS = [
 ]  # fmt: skip
 TOO_MANY = {
     "owner": "INSERT INTO owner VALUES (1, 0, 7, x'61')",
+    "mended": "INSERT INTO mended VALUES (2, 0, x'00')",
     "suspect": "INSERT INTO suspect VALUES (1, 2, 3)",
 }
 "of tables that have no row to lose here"

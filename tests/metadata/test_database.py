@@ -17,7 +17,7 @@ def test_garbage_is_a_damaged_view_that_can_be_moved_away(tmp_path: Path) -> Non
     path.write_bytes(b"no database at all " * 1000)
     with pytest.raises(ViewDamagedError, match=r"replica\.db.*damaged") as raised:
         Replica.open(path)
-    assert "move it away" in raised.value.hint
+    assert "snapfs repair" in raised.value.hint
 
 
 def test_damage_within_is_a_damaged_view(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_another_schema_is_a_damaged_view(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(ViewDamagedError, match="schema 99") as raised:
         Replica.open(path)
-    assert "move it away" in raised.value.hint
+    assert "snapfs repair" in raised.value.hint
 
 
 def test_a_foreign_database_is_not_written_into(tmp_path: Path) -> None:

@@ -102,13 +102,12 @@ def _advise(left: CheckReport) -> None:
 
 
 def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
-    lines = []
-    for name in report.set_aside:
-        lines.append(
-            f"{name}: would be moved aside and built again"
-            if dry_run
-            else f"the local database was built again; the damaged one is {name}"
-        )
+    lines = [
+        f"{name}: would be moved aside and built again"
+        if dry_run
+        else f"the local database was built again; the damaged one is {name}"
+        for name in report.set_aside
+    ]
     if report.parts:
         would = "would be " if dry_run else ""
         lines.append(f"{would}made again from packs: {render.plural(report.parts, 'part')}")

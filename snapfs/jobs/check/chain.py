@@ -19,7 +19,8 @@ from snapfs.errors import (
     ViewDamagedError,
 )
 from snapfs.formats import objects, parts, records
-from snapfs.formats.records import Head, Ingest, Init, Upgrade
+from snapfs.formats.parts import PartRef
+from snapfs.formats.records import Head, Ingest, Init, Mend, Upgrade
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata.heads import Published
@@ -92,6 +93,20 @@ class LogWalk:
                 return
             self._scratch.note_leaving(head)
             number = Commit(number + 1)
+
+    async def replacements(self) -> dict[tuple[int, int], PartRef]:
+        """What records behind the last one that was looked at put in the place of lost parts."""
+        found: dict[tuple[int, int], PartRef] = {}
+        number = Commit(self.last + 1)
+        while (stored := await self._get(number)) is not None:
+            try:
+                body = self._decode(number, stored).body
+            except (FormatError, NewerFormatError):
+                break
+            if isinstance(body, Mend):
+                found.update({(each.record, each.index): each.part for each in body.parts})
+            number = Commit(number + 1)
+        return found
 
     async def _fill_gap(self, listed: Commit, numbers: list[Commit]) -> None:
         """Add what the listing left out before `listed`; report what is not there indeed."""

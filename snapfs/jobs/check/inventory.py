@@ -4,12 +4,17 @@ from snapfs.errors import ObjectNotFoundError
 from snapfs.formats import objects
 from snapfs.jobs.check.report import Orphans, ProblemKind
 from snapfs.jobs.check.scratch import Scratch
+from snapfs.model.identity import OPEN
 from snapfs.stores.base import Store
 
 _BATCH = 1000
 PACK_HINT = (
     "bring the object back from a copy of the storage; else 'snapfs repair' saves what is whole"
     " in it, and lets the next ingest store anew what is still at its source"
+)
+_SUSPECT_HINT = (
+    "an ingest stores them anew where their content is still at its source; if the pack was brought"
+    " back from a copy, 'snapfs repair' sees that it is whole"
 )
 _ABSENT = (
     "SELECT n.name, n.record, p.number FROM check_named n LEFT JOIN pack p ON p.name = n.id"
@@ -38,10 +43,14 @@ async def note_stored(store: Store, scratch: Scratch) -> None:
 async def check_packs(store: Store, scratch: Scratch) -> None:
     """Report packs that are missing or of another size; note what is lost with them.
 
+    Packs whose blocks have all moved elsewhere, as those are that a repair left, are no problem.
+
     Raises StoreError.
     """
     db = scratch.db
     for name, record, number in db.rows(_ABSENT):
+        if number is not None and scratch.is_emptied(number):
+            continue
         if await _is_there(store, name):
             continue  # a listing may lag behind
         detail = f"is missing (stored by record {record})"
@@ -49,6 +58,8 @@ async def check_packs(store: Store, scratch: Scratch) -> None:
         if number is not None:
             scratch.lose_pack(number, size=0)
     for name, number, size, found in db.rows(_OTHER_SIZE):
+        if scratch.is_emptied(number):
+            continue
         detail = f"has {found} bytes instead of {size}"
         scratch.report(ProblemKind.PACK, name, detail, PACK_HINT)
         scratch.lose_pack(number, size=found)
@@ -56,6 +67,26 @@ async def check_packs(store: Store, scratch: Scratch) -> None:
         "INSERT OR IGNORE INTO check_lost_pack"
         " SELECT number, 0, 1 FROM pack WHERE name IN (SELECT id FROM check_leaving)"
     )
+
+
+def note_suspects(scratch: Scratch) -> None:
+    """Take for lost what a repair has found damaged, and nobody has stored anew; report its packs.
+
+    So a check that reads no data knows of damage that was found by reading.
+    """
+    db = scratch.db
+    suspects = f"FROM suspect d JOIN block b ON b.number = d.block AND d.last = {OPEN}"
+    db.execute(
+        "INSERT OR IGNORE INTO check_lost_place SELECT b.segment, b.offset, s.pack"
+        f" {suspects} JOIN segment s ON s.number = b.segment"
+    )
+    for pack, count in db.rows(
+        f"SELECT p.name, count(*) {suspects} JOIN segment s ON s.number = b.segment"
+        " JOIN pack p ON p.number = s.pack WHERE p.name NOT IN (SELECT id FROM check_leaving)"
+        " GROUP BY p.name ORDER BY p.name"
+    ):
+        detail = f"holds blocks that a repair found damaged: {count}"
+        scratch.report(ProblemKind.PACK, objects.pack(pack), detail, _SUSPECT_HINT)
 
 
 def absent_packs(scratch: Scratch) -> bool:

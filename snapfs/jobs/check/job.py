@@ -1,7 +1,8 @@
 """Running a check: keys, log, parts, the view, rows, objects, data, and then what damage means."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -9,6 +10,7 @@ from snapfs.jobs.check import inventory
 from snapfs.jobs.check.affected import Casualties
 from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.contents import Contents
+from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.keyobjects import check_keys
 from snapfs.jobs.check.reading import PackReading
 from snapfs.jobs.check.references import check_references
@@ -29,11 +31,20 @@ async def check(repository: Repository, options: CheckOptions, progress: Progres
     Raises NewerFormatError where the repository needs a newer program, StoreError where the store
     cannot be asked, LocalError.
     """
+    async with examined(repository, options, progress) as examination:
+        return examination.report
+
+
+@asynccontextmanager
+async def examined(
+    repository: Repository, options: CheckOptions, progress: Progress
+) -> AsyncIterator[Examination]:
+    """A check whose replay is still there, for those who act on what was found. Raises as it."""
     began = time.monotonic()
     with open_scratch(repository.state, progress) as scratch:
         run = _Run(repository, options, scratch)
         await run.all()
-        return run.report(time.monotonic() - began)
+        yield Examination(run.report(time.monotonic() - began), scratch, run.walk, run.replay)
 
 
 class _Run:
@@ -43,8 +54,8 @@ class _Run:
         self._repository = repository
         self._options = options
         self._scratch = scratch
-        self._walk = LogWalk(repository.store, repository.keys, scratch)
-        self._replay = Replay(repository.store, repository.keys, scratch)
+        self.walk = LogWalk(repository.store, repository.keys, scratch)
+        self.replay = Replay(repository.store, repository.keys, scratch, self.walk)
         self._casualties = Casualties(scratch, listed=options.listed_paths)
         self._checked = Checked()
         self._compared = False
@@ -57,33 +68,34 @@ class _Run:
         self._begin("checking contents")
         self._scratch.progress.total_files = self._count("node")
         await _through(Contents(self._scratch).check())
-        await _through(self._casualties.find(self._walk, self._replay))
+        await _through(self._casualties.find(self.walk, self.replay))
 
     async def _check_log(self) -> None:
         repository, scratch = self._repository, self._scratch
         self._begin("checking keys")
         self._checked.slots = await check_keys(repository.store, repository.keys, scratch)
         self._begin("replaying the log")
-        self._compared = await compare_view(repository.state, self._walk, self._replay, scratch)
-        await self._walk.follow()
-        await self._replay.run()
-        await self._replay.verify_rest()
+        self._compared = await compare_view(repository.state, self.walk, self.replay, scratch)
+        await self.walk.follow()
+        await self.replay.run()
+        await self.replay.verify_rest()
 
     async def _check_objects(self) -> None:
         store, scratch = self._repository.store, self._scratch
         self._begin("listing objects")
         await inventory.note_stored(store, scratch)
         if inventory.absent_packs(scratch):
-            await self._walk.note_leaving()
+            await self.walk.note_leaving()
         await inventory.check_packs(store, scratch)
         if self._options.read is not None:
             self._begin("reading packs")
-            reading = PackReading(self._repository, scratch, self._walk, self._checked)
+            reading = PackReading(self._repository, scratch, self.walk, self._checked)
             await reading.run(self._options.read)
+        inventory.note_suspects(scratch)
 
     def report(self, seconds: float) -> CheckReport:
         scratch, checked = self._scratch, self._checked
-        checked.records, checked.parts = self._walk.records, self._replay.parts
+        checked.records, checked.parts = self.walk.records, self.replay.parts
         checked.packs, checked.nodes = self._count("pack"), self._count("node")
         checked.snapshots = self._count("snapshot WHERE complete AND forgotten IS NULL")
         return CheckReport(
@@ -92,7 +104,7 @@ class _Run:
             affected=tuple(self._casualties.affected),
             affected_count=self._casualties.count,
             checked=checked,
-            orphans=inventory.orphans(scratch) if self._walk.broken is None else None,
+            orphans=inventory.orphans(scratch) if self.walk.broken is None else None,
             compared=self._compared,
             seconds=seconds,
         )

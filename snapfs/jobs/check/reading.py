@@ -66,7 +66,7 @@ class PackReading:
         # From here on there is no await: several of these share one connection.
         self._count(len(data), row, verdict)
         self._note(number, verdict)
-        if verdict.faults:
+        if verdict.faults and not self._scratch.is_emptied(number):
             lost = verdict.lost_segments or verdict.lost_blocks
             hint = PACK_HINT if lost else _EMPTY_HINT
             self._scratch.report(ProblemKind.PACK, name, "; ".join(verdict.faults), hint)
@@ -75,7 +75,7 @@ class PackReading:
         """A pack went away while we looked: by a prune, or not."""
         await self._walk.note_leaving()
         gone = self._scratch.db.row("SELECT 1 FROM check_leaving WHERE id = ?", (name,))
-        if gone is None:
+        if gone is None and not self._scratch.is_emptied(number):
             self._scratch.report(ProblemKind.PACK, objects.pack(name), "is missing", PACK_HINT)
         self._scratch.lose_pack(number, size=0, doomed=gone is not None)
 

@@ -1,7 +1,7 @@
 """Check: a lost block part, made again from the footers of the packs that it lists.
 
-So a check goes on behind it, and can say that no file is lost with it. A part that moves blocks
-cannot be made again: where they moved to is said nowhere else.
+So a check goes on behind it, and can say that no file is lost with it. A part that moves blocks, or
+says that some are damaged, lists no packs and cannot be made again: nothing else says so.
 """
 
 import trio
@@ -10,7 +10,7 @@ from snapfs.errors import FormatError, NewerFormatError, ObjectNotFoundError
 from snapfs.formats import objects, packs
 from snapfs.formats.packs import PackRow
 from snapfs.formats.parts import BlockPart
-from snapfs.formats.records import Body, Ingest
+from snapfs.formats.records import Body, Condemn, Ingest, Mend
 from snapfs.repository.keys import Keys
 from snapfs.stores.base import Store
 
@@ -20,12 +20,14 @@ async def rebuild_block_part(store: Store, keys: Keys, body: Body, index: int) -
 
     Raises StoreError.
     """
-    if not isinstance(body, Ingest):
+    if not isinstance(body, Ingest | Condemn | Mend):
         return None
     refs, new = body.blocks, body.new
     begin = refs[index].first
     total = (new.blocks, new.segments, new.packs)
     end = refs[index + 1].first if index + 1 < len(refs) else total
+    if begin[2] == end[2]:
+        return None
     rows: list[PackRow] = []
     for name in body.packs[begin[2] : end[2]]:
         row = await _read(store, keys, name)

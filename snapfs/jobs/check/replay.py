@@ -5,20 +5,22 @@ only compared with the hash that their record has of them.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import trio
 
 from snapfs.errors import FormatError, NewerFormatError, ObjectNotFoundError, ViewDamagedError
-from snapfs.formats import objects, parts
-from snapfs.formats.parts import BlockPart, EntryPart
+from snapfs.formats import objects, parts, records
+from snapfs.formats.parts import BlockPart, EntryPart, PartRef
+from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.rebuild import rebuild_block_part
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata.database import Row
 from snapfs.metadata.replica import BLOCKS, Piece
-from snapfs.model.identity import OPEN, Commit
+from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
@@ -37,7 +39,8 @@ _FAULTS = (FormatError, NewerFormatError, ViewDamagedError)
 class Replay:
     """Fills the replay's rows. The heads are there."""
 
-    def __init__(self, store: Store, keys: Keys, scratch: Scratch) -> None:
+    def __init__(self, store: Store, keys: Keys, scratch: Scratch, walk: LogWalk) -> None:
+        self._walk = walk
         self._store = store
         self._keys = keys
         self._scratch = scratch
@@ -45,6 +48,8 @@ class Replay:
         self._stopped: dict[int, Position] = {}
         self.parts = 0
         "that open"
+        self.rebuilt: list[Piece] = []
+        "block parts that are lost, and were made again from packs"
 
     @property
     def whole(self) -> bool:
@@ -71,6 +76,7 @@ class Replay:
 
     async def verify_rest(self) -> None:
         """Compare what could not be applied with its hash, so that all damage is named at once."""
+        self._pass_over_replaced()
         while rows := self._scratch.db.rows(
             "SELECT name, id, record, size, hash FROM check_named"
             " WHERE NOT seen AND hash IS NOT NULL LIMIT ?",
@@ -100,27 +106,46 @@ class Replay:
                 return False
         return bool(pieces)
 
+    def _pass_over_replaced(self) -> None:
+        """Parts that others replace are needed no more."""
+        for record, index in self._scratch.db.rows("SELECT record, piece FROM mended"):
+            refs = records.part_refs(self._replica.head(Commit(record)).body)[0]
+            self._scratch.note_seen(refs[index].name)
+
     async def _rebuild(self, piece: Piece) -> BlockPart | None:
-        # An ingest that stores suspect blocks again moves them, which only its part said.
-        if self._scratch.db.row("SELECT 1 FROM suspect WHERE last = ? LIMIT 1", (OPEN,)):
-            return None
         body = self._replica.head(piece.record).body
-        return await rebuild_block_part(self._store, self._keys, body, piece.index)
+        part = await rebuild_block_part(self._store, self._keys, body, piece.index)
+        if part is not None:
+            self.rebuilt.append(piece)
+        return part
 
     async def _fetch(self, piece: Piece) -> BlockPart | EntryPart | None:
-        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
         try:
-            data = await self._store.get(objects.part(piece.ref.name))
-            part: BlockPart | EntryPart = await trio.to_thread.run_sync(
-                decode, data, piece.ref, self._keys.repository, self._keys.epochs
-            )
-            self.parts += 1
-            return part
-        except ObjectNotFoundError:
-            self._report(piece, "is missing")
-        except (FormatError, NewerFormatError) as error:
-            self._report(piece, error.what)
+            return await self._open(piece)
+        except (ObjectNotFoundError, FormatError, NewerFormatError) as error:
+            fault = "is missing" if isinstance(error, ObjectNotFoundError) else error.what
+        if piece.stream == BLOCKS:
+            # The heads may be replayed up to a record before the one that replaces it.
+            ref = (await self._walk.replacements()).get((piece.record, piece.index))
+            if ref is not None:
+                return await self._fetch_replacement(piece, ref)
+        self._report(piece, fault)
         return None
+
+    async def _fetch_replacement(self, piece: Piece, ref: PartRef) -> BlockPart | EntryPart | None:
+        try:
+            return await self._open(replace(piece, ref=ref))
+        except (ObjectNotFoundError, FormatError, NewerFormatError):
+            return None  # reported with the objects that records name
+
+    async def _open(self, piece: Piece) -> BlockPart | EntryPart:
+        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
+        data = await self._store.get(objects.part(piece.ref.name))
+        part: BlockPart | EntryPart = await trio.to_thread.run_sync(
+            decode, data, piece.ref, self._keys.repository, self._keys.epochs
+        )
+        self.parts += 1
+        return part
 
     def _apply(self, piece: Piece, part: BlockPart | EntryPart) -> bool:
         try:

@@ -27,10 +27,16 @@ CREATE TABLE check_named (
 ) STRICT, WITHOUT ROWID;
 -- Packs that a record says are being deleted, or are gone.
 CREATE TABLE check_leaving (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- What takes the place of block parts that were lost.
+CREATE TABLE check_replacing (
+  record INTEGER NOT NULL, piece INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (record, piece)
+) STRICT, WITHOUT ROWID;
 -- What the store lists.
 CREATE TABLE check_stored (name TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 -- Objects that a problem was reported for.
 CREATE TABLE check_reported (object TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Packs in which blocks lie; filled when it is asked first.
+CREATE TABLE check_holding (pack INTEGER PRIMARY KEY) STRICT;
 -- Packs of which only the first bytes can be relied on; doomed: because a record deletes them.
 CREATE TABLE check_lost_pack (
   number INTEGER PRIMARY KEY, size INTEGER NOT NULL, doomed INTEGER NOT NULL
@@ -59,6 +65,7 @@ class Scratch:
         self.progress = progress
         self.problems: list[Problem] = []
         self.problem_count = 0
+        self._asked_for_holding = False
 
     def report(self, kind: ProblemKind, name: str, detail: str, hint: str) -> None:
         """Report a problem, unless there is one for this object already."""
@@ -73,13 +80,27 @@ class Scratch:
         body = head.body
         rows: list[Row] = [
             (objects.part(ref.name), ref.name, number, ref.size, ref.hash)
-            for refs in records.part_refs(body)
-            for ref in refs
+            for ref in records.named_parts(body)
         ]
         if isinstance(body, Ingest | Condemn | Mend):
             rows += [(objects.pack(name), name, number, None, None) for name in body.packs]
         self.db.execute_many("INSERT OR IGNORE INTO check_named VALUES (?, ?, ?, ?, ?, 0)", rows)
+        if isinstance(body, Mend):
+            self._note_replacements(body)
         self.note_leaving(head)
+
+    def _note_replacements(self, body: Mend) -> None:
+        """What took the place of a part, and is replaced in turn, is needed no more."""
+        for each in body.parts:
+            place = (each.record, each.index)
+            row = self.db.row(
+                "SELECT id FROM check_replacing WHERE (record, piece) = (?, ?)", place
+            )
+            if row is not None:
+                self.note_seen(row[0])
+            self.db.execute(
+                "INSERT OR REPLACE INTO check_replacing VALUES (?, ?, ?)", (*place, each.part.name)
+            )
 
     def note_leaving(self, head: Head) -> None:
         """Note the packs that a record gives up."""
@@ -95,6 +116,16 @@ class Scratch:
     def note_seen(self, name: bytes) -> None:
         """Note that a part was fetched, and is applied or reported."""
         self.db.execute("UPDATE check_named SET seen = 1 WHERE name = ?", (objects.part(name),))
+
+    def is_emptied(self, pack: int) -> bool:
+        """Whether all blocks of a pack lie elsewhere by now: then it is needed no more."""
+        if not self._asked_for_holding:
+            self._asked_for_holding = True
+            self.db.execute(
+                "INSERT OR IGNORE INTO check_holding"
+                " SELECT s.pack FROM block b JOIN segment s ON s.number = b.segment"
+            )
+        return self.db.row("SELECT 1 FROM check_holding WHERE pack = ?", (pack,)) is None
 
     def lose_pack(self, number: int, *, size: int, doomed: bool = False) -> None:
         """Note that a pack has no more than its first `size` bytes."""

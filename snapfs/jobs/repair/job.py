@@ -1,0 +1,123 @@
+"""Running a repair: the view first, for everything else is written through it."""
+
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from snapfs.jobs.check.examination import Examination
+from snapfs.jobs.check.job import check, examined
+from snapfs.jobs.check.report import CheckOptions, CheckReport, ProblemKind
+from snapfs.jobs.progress import Progress
+from snapfs.jobs.repair import view
+from snapfs.jobs.repair.contents import mend_packs
+from snapfs.jobs.repair.parts import mend_parts
+from snapfs.jobs.repair.report import RepairOptions, RepairReport
+from snapfs.repository.keys import Keys
+from snapfs.repository.repository import World, open_view
+from snapfs.repository.state import Directories, State
+from snapfs.stores.base import Store
+
+
+async def repair(
+    store: Store, directories: Directories, keys: Keys, options: RepairOptions, progress: Progress,
+    world: World | None = None,
+) -> RepairReport:  # fmt: skip
+    """Put right what can be, in the repository and on this machine; what is left is in the report.
+
+    May be ended at any moment, and run beside ingests and mounts; only where the local database
+    has to be built again, nobody else on this machine may have it open.
+
+    Raises BusyError then; LogCutError where the log has ended before what this machine knows, and
+    its database cannot be opened; DeltaVoidError where a prune was at the same objects;
+    NewerFormatError, StoreError, LocalError. What was put right until then stays so.
+    """
+    began = time.monotonic()
+    work = _Repair(store, directories, keys, options, progress, world or World())
+    await work.run()
+    work.report.seconds = time.monotonic() - began
+    return work.report
+
+
+@dataclass(slots=True)
+class _Repair:
+    """One repair."""
+
+    store: Store
+    directories: Directories
+    keys: Keys
+    options: RepairOptions
+    progress: Progress
+    world: World
+    report: RepairReport = field(default_factory=RepairReport)
+
+    async def run(self) -> None:
+        state = State(self.directories, self.keys.repository)
+        if not await view.can_be_opened(self.store, self.directories, self.keys, self.world):
+            await self._rebuild_view(state)
+            if self.options.dry_run:
+                return
+        if not await self._examine_and_mend():
+            await self._rebuild_view(state)
+            if not self.options.dry_run:
+                await self._examine_and_mend()
+        await self._rebuild_local(state)
+        await self._look_again()
+
+    async def _examine_and_mend(self) -> bool:
+        """Mend what is damaged in the repository; false, and nothing done, if the view is wrong."""
+        check_options = CheckOptions(self.options.read, self.options.listed_paths)
+        async with (
+            open_view(self.store, self.directories, self.keys, self.world) as repository,
+            examined(repository, check_options, self.progress) as examination,
+        ):
+            self.report.found = self.report.found or examination.report
+            is_right = _view_is_right(examination.report)
+            if self.options.dry_run:
+                await trio.to_thread.run_sync(self._plan, examination)
+            elif is_right and examination.broken is None:
+                self._begin("repairing")
+                host = self.options.host
+                self.report.parts += await mend_parts(repository, examination, host)
+                self.report.packs += len(examination.damaged_packs())
+                await mend_packs(repository, examination, self.report, self.progress, host)
+        return is_right
+
+    def _plan(self, examination: Examination) -> None:
+        self.report.parts = len(examination.rebuilt)
+        packs = examination.damaged_packs() if examination.broken is None else []
+        self.report.packs = len(packs)
+
+    async def _look_again(self) -> None:
+        """Check what is left. Where nothing was done it is what was found."""
+        if self.options.dry_run or not self._did_anything():
+            self.report.left = self.report.found
+            return
+        async with open_view(self.store, self.directories, self.keys, self.world) as repository:
+            listed = CheckOptions(listed_paths=self.options.listed_paths)
+            self.report.left = await check(repository, listed, self.progress)
+
+    def _did_anything(self) -> bool:
+        report = self.report
+        return bool(report.set_aside or report.parts or report.packs)
+
+    async def _rebuild_view(self, state: State) -> None:
+        self._begin("building the local database again")
+        name = state.replica.name
+        if not self.options.dry_run:
+            name = await view.rebuild_view(self.store, self.keys, self.world, state)
+        self.report.set_aside += (name,)
+
+    async def _rebuild_local(self, state: State) -> None:
+        if self.options.dry_run:
+            return
+        name = await trio.to_thread.run_sync(view.rebuild_local, state, self.world)
+        if name is not None:
+            self.report.set_aside += (name,)
+
+    def _begin(self, doing: str) -> None:
+        self.progress.doing = doing
+
+
+def _view_is_right(report: CheckReport) -> bool:
+    return not any(problem.kind is ProblemKind.DATABASE for problem in report.problems)

@@ -1,0 +1,47 @@
+"""What a repair is told, and what it tells."""
+
+from dataclasses import dataclass
+
+from snapfs.jobs.check.report import CheckReport
+from snapfs.jobs.check.subset import Subset
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """How to repair."""
+
+    host: str
+    "that writes the records"
+    read: Subset | None = None
+    "packs whose data is read to find damage; None for no pack but those of which it is known"
+    dry_run: bool = False
+    listed_paths: int = 100
+    "affected paths that the report lists one by one"
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What a repair did, or would do."""
+
+    set_aside: tuple[str, ...] = ()
+    "names of local databases that were damaged, and are built again"
+    found: CheckReport | None = None
+    "None for a dry run where the local database cannot be opened: no more can be said then"
+    parts: int = 0
+    "lost block parts that were written again"
+    packs: int = 0
+    "damaged packs whose blocks were looked at, one by one"
+    saved: int = 0
+    "blocks that were copied out of damaged packs, or from a copy elsewhere"
+    saved_bytes: int = 0
+    "plain bytes of them"
+    doubted: int = 0
+    "blocks without a sound copy: they wait for an ingest that meets their content"
+    left: CheckReport | None = None
+    "what a check found in the end; that is what remains"
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong, or would be, were it no dry run, as far as can be told."""
+        return self.left is not None and self.left.sound

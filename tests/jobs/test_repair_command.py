@@ -1,0 +1,65 @@
+"""snapfs repair as a user meets it: check, repair, ingest, and nothing is damaged any more."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Snapfs, damage_pack
+
+
+@pytest.fixture
+def snapfs(tmp_path: Path) -> Snapfs:
+    """A repository with one snapshot of two files."""
+    program = Snapfs(tmp_path)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("one", "two"):
+        (tree / name).write_bytes(name.encode() * 1000)
+    program("init")
+    program("ingest", tree, "--host", "web", "--name", "tree")
+    return program
+
+
+def test_a_damaged_pack(snapfs: Snapfs) -> None:
+    tree = snapfs.home / "tree"
+    assert "nothing is damaged" in snapfs("repair").text
+    damage_pack(snapfs.repository)
+    snapfs("check", "--read-data", status=1)
+    assert "nothing is damaged" in snapfs("repair").text, "what is not read is not found"
+    planned = snapfs("repair", "--read-data", "--dry-run", status=3)
+    assert "would be saved from: 1 damaged pack" in planned.text
+    done = snapfs("repair", "--read-data", status=3)
+    assert "0 blocks saved (0 B), 2 without a sound copy" in done.text
+    assert "run 'snapfs ingest' now" in done.text
+    assert f"web/tree:{tree}/one, snapshot" in done.stderr
+    assert snapfs("check", "--json", status=1).json["affected_count"] == 2
+    healed = snapfs("ingest", tree, "--host", "web", "--name", "tree", "--json").json
+    assert healed["healed"] == 2
+    assert "nothing is damaged" in snapfs("check", "--read-data").text
+    told = snapfs("repair", "--read-data", "--json").json
+    assert (told["sound"], told["packs"], told["left"]["problems"]) == (True, 0, [])
+    first = snapfs("snapshots", "--json").json[0]["id"]
+    assert snapfs("cat", f"{first}:{tree}/one").stdout == b"one" * 1000
+
+
+def test_a_damaged_database(snapfs: Snapfs) -> None:
+    (replica,) = (snapfs.home / "state").rglob("replica.db")
+    replica.write_bytes(b"garbage")
+    failed = snapfs("snapshots", status=1)
+    assert "'snapfs repair' builds it again" in failed.stderr
+    assert "would be moved aside" in snapfs("repair", "--dry-run", status=3).text
+    done = snapfs("repair")
+    assert "the damaged one is replica.db.quarantine-" in done.text
+    assert len(snapfs("snapshots", "--json").json) == 1
+    assert "nothing is damaged" in snapfs("check", "--read-data").text
+
+
+def test_a_lost_record(snapfs: Snapfs) -> None:
+    (snapfs.repository / "log" / f"{1:016x}").unlink()
+    done = snapfs("repair", status=3)
+    assert "bring it back from a copy" in done.stderr
+    assert "1 problem left" in done.text
+
+
+def test_words_that_do_not_fit(snapfs: Snapfs) -> None:
+    snapfs("repair", "--read-data", "--read-data-subset", "5%", status=2)
