@@ -11,7 +11,7 @@ from snapfs.model.snapshot import Snapshot, choose
 from snapfs.repository.repository import Repository
 from snapfs.sources.roots import absolute
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\d")
+_WITH_COLONS = re.compile(r"\d{4}-\d\d-\d\d|@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,10 @@ class Selection:
 def parse_selection(text: str) -> Selection:
     """Take `SNAPSHOT[:PATH]` apart. Raises UsageError.
 
-    A time has colons itself, so behind one the path must begin with a slash; elsewhere it may.
+    Times and names with @ have colons themselves, so behind them the path must begin with a slash;
+    elsewhere it may.
     """
-    if _TIME.match(text):
+    if _WITH_COLONS.match(text):
         name, colon, rest = text.partition(":/")
         path = "/" + rest if colon else ""
     else:

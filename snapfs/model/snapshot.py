@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from snapfs.errors import SnapshotNotFoundError
-from snapfs.model import times
+from snapfs.model import timenames, times
 from snapfs.model.identity import Attempt, Commit, DirectoryNumber, SourceNumber
+from snapfs.model.taken import Taken
 
 _HEX = frozenset("0123456789abcdef")
 SHORT = 8
@@ -78,10 +79,11 @@ def directory_names(snapshots: Iterable[Snapshot]) -> list[tuple[str, Snapshot]]
 
 
 def choose(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
-    """The snapshot that `text` means: an id or a prefix of one, `latest`, or a time.
+    """The snapshot that `text` means: an id or a prefix of one, `latest`, a time, or a name with @.
 
-    `snapshots` are the candidates in order of the log. A time means the newest snapshot at or
-    before it. Raises SnapshotNotFoundError, also where a prefix or a time is ambiguous.
+    Those with @ are the names that it has in the mount, see `timenames`. `snapshots` are the
+    candidates in order of the log. A time means the newest snapshot at or before it. Raises
+    SnapshotNotFoundError, also where a prefix or a time is ambiguous.
     """
     if not snapshots:
         raise SnapshotNotFoundError(
@@ -89,6 +91,8 @@ def choose(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
         )
     if text == "latest":
         return _one_source(snapshots, text)[-1]
+    if text.startswith("@"):
+        return _by_name(_one_source(snapshots, text), text, now_ns)
     if len(text) >= 4 and set(text) <= _HEX:
         found = [snapshot for snapshot in snapshots if snapshot.id.hex().startswith(text)]
         if len(found) > 1:
@@ -96,6 +100,17 @@ def choose(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
         if found:
             return found[0]
     return _at_time(snapshots, text, now_ns)
+
+
+def _by_name(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
+    taken = [Taken(each.number, each.time_ns, each.tags) for each in snapshots]
+    number = timenames.resolve(text, now_ns, taken)
+    for snapshot in snapshots:
+        if snapshot.number == number:
+            return snapshot
+    raise SnapshotNotFoundError(
+        f"no snapshot is {text}", hint="'snapfs snapshots' lists their ids, times and tags"
+    )
 
 
 def _at_time(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:

@@ -70,6 +70,8 @@ def test_passphrases() -> None:
         ("2026-11-03 14:30:05+01:00:/a:b", "2026-11-03 14:30:05+01:00", b"/a:b"),
         ("latest:/a:/b", "latest", b"/a:/b"),
         ("latest:/\udcff", "latest", b"/\xff"),
+        ("@-3d:/etc", "@-3d", b"/etc"),
+        ("@tag:before:/etc", "@tag:before", b"/etc"),
     ],
 )
 def test_selections(text: str, snapshot: str, path: bytes) -> None:

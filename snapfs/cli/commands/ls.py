@@ -22,8 +22,9 @@ from snapfs.model.identity import Commit
 def command(given: Globals, what: str, recursive: bool, host: str | None, name: str | None) -> None:
     """List what a snapshot holds, as 'ls -l' does.
 
-    SNAPSHOT is an id or its beginning, 'latest', or a time such as 2026-11-03 or
-    2026-11-03T14:30, which means the newest snapshot until then. PATH is as it was at the source.
+    SNAPSHOT is an id or its beginning, 'latest', a time such as 2026-11-03 or 2026-11-03T14:30,
+    which means the newest snapshot until then, or a name of the mount as @yesterday, @-3d and
+    @tag:NAME. PATH is as it was at the source.
 
     Control characters in names, and bytes that are not UTF-8, are shown as \\n or \\xff. --json
     prints an object for each entry; where a name is not UTF-8 it has its bytes in path_base64.
