@@ -4,6 +4,7 @@ Nothing heavy is imported here: `snapfs --version` takes as long as Python and c
 """
 
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -74,6 +75,8 @@ def snapfs() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its status. See `ending` for what each status means."""
     os.umask(_EVERYONE_BUT_THE_OWNER)
+    # Keys are in memory. (PR_SET_DUMPABLE would close /proc/self/fd, too, which restore needs.)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     given = Globals()
     sys.excepthook = ending.excepthook(given)
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments), given))

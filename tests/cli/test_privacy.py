@@ -1,6 +1,9 @@
 """What others must not see: secrets in output and logs, and files that anybody may read."""
 
+import resource
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,15 @@ def test_nothing_secret_is_left_in_the_state(snapfs: Snapfs, tree: Path) -> None
     for path in (snapfs.home / "state").rglob("*"):
         if path.is_file():
             assert PASSPHRASE.encode() not in path.read_bytes()
+
+
+def test_no_core_is_dumped(snapfs: Snapfs) -> None:
+    shown = "import os, sys; print(*open('/proc/self/limits'))"
+    ran = f"try: main(['key', 'list'])\nfinally: {shown}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from snapfs.cli.main import main\n{ran}"],
+        env=snapfs.environment, capture_output=True, text=True, check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (2**20, 2**20)),
+    )  # fmt: skip
+    (limit,) = (line for line in done.stdout.splitlines() if "core file" in line)
+    assert limit.split()[4:6] == ["0", "0"]
