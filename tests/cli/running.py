@@ -48,6 +48,8 @@ class Snapfs:
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    "a command that runs it, such as one that makes it another user's"
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -108,7 +110,7 @@ class Snapfs:
         return self
 
     def _command(self, words: Sequence[str | bytes | Path]) -> list[str | bytes | Path]:
-        return [sys.executable, "-m", "snapfs.cli.main", *words]
+        return [*self.prefix, sys.executable, "-m", "snapfs.cli.main", *words]
 
     def _changed(self, changes: dict[str, str | None]) -> dict[str, str]:
         together = {**self.environment, **changes}
