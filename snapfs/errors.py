@@ -112,6 +112,13 @@ class StoreUnavailableError(StoreError):
     """A store could not be reached, was busy, or broke off: trying again may help."""
 
 
+class ObjectTooShortError(StoreError):
+    """The object is there, but does not reach as far as the range that was asked for.
+
+    Callers know the sizes of what they read: the object was cut, or is another than they think.
+    """
+
+
 class StoreFullError(StoreError):
     """The store has no room left."""
 

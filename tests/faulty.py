@@ -99,6 +99,9 @@ class FaultyStore:
         await self.store.delete(name)
         _raise(fault.after)
 
+    async def sweep(self, *, before: float) -> int:
+        return await self.store.sweep(before=before)
+
     async def aclose(self) -> None:
         await self.store.aclose()
 

@@ -105,6 +105,13 @@ class Local:
                 [(directory, name) for name in names],
             )
 
+    def drop_all(self, directories: Iterable[int]) -> None:
+        """Let go of directories that are gone, by their keys."""
+        with self.db.writing():
+            self.db.execute_many(
+                "DELETE FROM confirmed WHERE directory = ?", [(key,) for key in directories]
+            )
+
     def known(
         self, number: DirectoryNumber, key: int, head: Commit, *, after: bytes = b""
     ) -> list[Known]:

@@ -8,6 +8,7 @@ import trio
 
 from snapfs.errors import (
     FormatError,
+    NewerFormatError,
     NoRepositoryError,
     ObjectNotFoundError,
     WrongPassphraseError,
@@ -142,8 +143,8 @@ async def _read_slot(store: Store, name: str) -> FoundSlot | str | None:
     id_ = name.removeprefix(objects.KEYS)
     try:
         return FoundSlot(id_, slots.decode(await store.get(name)))
-    except FormatError:
-        return id_
+    except (FormatError, NewerFormatError):
+        return id_  # of a newer program too: it keeps nobody out whom another slot lets in
     except ObjectNotFoundError:
         return None
 

@@ -1,9 +1,7 @@
 """A replay: the log applied to an empty database, for those who must not trust the live one."""
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import trio
 
@@ -13,6 +11,7 @@ from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
 from snapfs.repository.pieces import Parts
 from snapfs.repository.repository import Repository, World
+from snapfs.repository.scratch import scratch
 from snapfs.stores.base import Store
 
 
@@ -22,8 +21,8 @@ async def replayed(repository: Repository) -> AsyncIterator[Replica]:
 
     Raises what catching up raises: LogCutError, NewerFormatError, DamagedError, StoreError.
     """
-    with tempfile.TemporaryDirectory(prefix="replay-", dir=repository.state.directory) as folder:
-        replica = await trio.to_thread.run_sync(Replica.open, Path(folder) / "replica.db")
+    with scratch(repository.state) as folder:
+        replica = await trio.to_thread.run_sync(Replica.open, folder / "replica.db")
         with replica.db:
             await catch_up_apart(repository, replica)
             yield replica

@@ -11,14 +11,14 @@ from functools import partial
 
 import trio
 
-from snapfs.errors import FormatError, SnapfsError
+from snapfs.errors import FormatError, ObjectTooShortError, SnapfsError
 from snapfs.formats import objects, packs
 from snapfs.formats.seal import ObjectKeys
 from snapfs.metadata.blockindex import SegmentPlace
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.segmentcache import DiskCache, MemoryCache, PlainSegment
-from snapfs.stores.base import ObjectTooShortError, Store
+from snapfs.stores.base import Store
 
 RUN_BYTES = 4 * 1024 * 1024
 "sealed bytes of neighbouring segments that one request fetches"

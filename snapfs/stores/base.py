@@ -16,15 +16,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from snapfs.errors import StoreError
-
-
-class ObjectTooShortError(StoreError):
-    """The object is there, but does not reach as far as the range that was asked for.
-
-    Callers know the sizes of what they read: the object was cut, or is another than they think.
-    """
-
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -87,6 +78,14 @@ class Store(Protocol):
         """Remove the object; one that is absent already is no error.
 
         Raises StoreUnavailableError (unknown outcome), StoreError.
+        """
+        ...
+
+    async def sweep(self, *, before: float) -> int:
+        """Remove what writers that died left behind and no listing shows.
+
+        `before` is in seconds since 1970: what was modified later may be somebody's who is still
+        at work on it. Returns the number of what was removed. Raises StoreError.
         """
         ...
 

@@ -16,11 +16,12 @@ import trio
 from snapfs.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooShortError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
 )
-from snapfs.stores.base import Listed, ObjectTooShortError
+from snapfs.stores.base import Listed
 from snapfs.stores.durable import TEMPORARY, fsync_folder, make_folders, publish
 from snapfs.stores.names import check_name, check_range
 from snapfs.stores.paging import PAGE, Pages
@@ -81,12 +82,7 @@ class DirectoryStore:
     async def aclose(self) -> None:
         """Nothing to release."""
 
-    async def sweep_temporaries(self, *, before: float) -> int:
-        """Remove what writers that died left behind, if modified before this time.
-
-        `before` is in seconds since 1970, long enough ago for no writer to be still at work on
-        it. Returns the number of files removed. Raises StoreError.
-        """
+    async def sweep(self, *, before: float) -> int:
         return await self._in_thread(self._sweep, before)
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:

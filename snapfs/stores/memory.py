@@ -7,8 +7,8 @@ from itertools import islice
 
 import trio
 
-from snapfs.errors import ObjectExistsError, ObjectNotFoundError
-from snapfs.stores.base import Listed, ObjectTooShortError
+from snapfs.errors import ObjectExistsError, ObjectNotFoundError, ObjectTooShortError
+from snapfs.stores.base import Listed
 from snapfs.stores.names import check_name, check_range
 from snapfs.stores.paging import PAGE, Pages
 
@@ -67,6 +67,9 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         self.objects.pop(name, None)
         self.modified.pop(name, None)
+
+    async def sweep(self, *, before: float) -> int:
+        return 0
 
     async def aclose(self) -> None:
         """Nothing to release; the objects stay, so that a test can open the store again."""

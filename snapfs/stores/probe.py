@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from snapfs.errors import ObjectExistsError, PutConflictError, StoreUnavailableError
+from snapfs.errors import (
+    ObjectExistsError,
+    PutConflictError,
+    StoreError,
+    StoreUnavailableError,
+)
 from snapfs.stores.base import Store
 
 _WRITERS = 8
@@ -43,6 +48,8 @@ async def _has_one_winner(store: Store, name: str) -> bool:
     async with trio.open_nursery() as nursery:
         for writer in range(_WRITERS):
             nursery.start_soon(_write, store, name, b"writer %d" % writer, race)
+    if race.failure is not None:
+        raise race.failure
     if len(race.won) > 1 or not (race.won or race.unknown):
         return False
     return await store.get(name) in (race.won or race.unknown)
@@ -54,6 +61,8 @@ class _Race:
 
     won: list[bytes] = field(default_factory=list)
     unknown: list[bytes] = field(default_factory=list)
+    failure: StoreError | None = None
+    "the last that has nothing to do with the race"
 
 
 async def _write(store: Store, name: str, data: bytes, race: _Race) -> None:
@@ -63,5 +72,7 @@ async def _write(store: Store, name: str, data: bytes, race: _Race) -> None:
         return
     except (PutConflictError, StoreUnavailableError):
         race.unknown.append(data)
+    except StoreError as error:
+        race.failure = error
     else:
         race.won.append(data)

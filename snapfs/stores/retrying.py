@@ -83,6 +83,9 @@ class Retrying:
     async def delete(self, name: str) -> None:
         await self._persist(f"delete {name}", lambda: self._store.delete(name))
 
+    async def sweep(self, *, before: float) -> int:
+        return await self._persist("sweep", lambda: self._store.sweep(before=before))
+
     async def aclose(self) -> None:
         await self._store.aclose()
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from snapfs.errors import (
     ObjectNotFoundError,
+    ObjectTooShortError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
 )
-from snapfs.stores.base import ObjectTooShortError
 
 CONDITION_FAILED = 412
 CONFLICT = 409

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.jobs.ingest.options import IngestReport
+from snapfs.metadata.local import Local
 from snapfs.sources.exclude import Exclusions
 from snapfs.stores.memory import MemoryStore
 from tests.faulty import FaultyStore
@@ -234,6 +235,25 @@ async def test_a_directory_is_removed_with_all_below_it(tree: Path, tmp_path: Pa
 
 
 # --- what is trusted
+
+
+async def test_nothing_is_kept_of_directories_that_are_gone(tree: Path, tmp_path: Path) -> None:
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        await host.capture()
+        before = _confirmed(host)
+        (tree / "a").rename(tmp_path / "aside")
+        await host.capture()
+        gone = sum(len(files) for _, _, files in os.walk(tmp_path / "aside"))
+        assert gone > 1
+        assert _confirmed(host) <= before - gone
+
+
+def _confirmed(host: Machine) -> int:
+    state = host.repository.state
+    with Local.open(state.local, state.replica).db as db:
+        row = db.row("SELECT count(*) FROM confirmed")
+    assert row is not None
+    return int(row[0])
 
 
 async def test_what_is_young_is_read_again(tree: Path, tmp_path: Path) -> None:

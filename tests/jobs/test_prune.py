@@ -24,6 +24,8 @@ from snapfs.repository.log import Author
 from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories
+from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.durable import TEMPORARY
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS
 from tests.faulty import Fault, FaultyStore, Verb
@@ -352,3 +354,27 @@ def _directories(path: Path) -> Directories:
 
 def _later(world: World, by_ns: int) -> World:
     return World(now_ns=lambda: world.now_ns() + by_ns, random=world.random)
+
+
+async def test_what_dead_processes_left_goes_when_it_is_old(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    store = DirectoryStore(root)
+    for folder in ("packs", "probe"):
+        (root / folder).mkdir()
+    old, young = time.time() - 4 * 86400, time.time() - 60
+    left = {
+        f"packs/{TEMPORARY}1": old,
+        f"packs/{TEMPORARY}2": young,
+        "probe/1": old,
+        "probe/2": young,
+    }
+    for name, modified in left.items():
+        (root / name).write_bytes(b"half")
+        os.utime(root / name, (modified, modified))
+    async with machine(store, tmp_path / "host", tmp_path / "tree") as host:
+        assert (await run(host.repository, replace(TIGHT, dry_run=True))).leftovers == 0
+        assert (await run(host.repository)).leftovers == 2
+        assert {name for name in left if (root / name).exists()} == {
+            name for name, modified in left.items() if modified == young
+        }

@@ -8,8 +8,13 @@ from uuid import uuid4
 import pytest
 import trio
 
-from snapfs.errors import ObjectExistsError, ObjectNotFoundError, PutConflictError
-from snapfs.stores.base import ObjectTooShortError, Store
+from snapfs.errors import (
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectTooShortError,
+    PutConflictError,
+)
+from snapfs.stores.base import Store
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.memory import MemoryStore
 from snapfs.stores.probe import honours_put_if_absent

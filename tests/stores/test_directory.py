@@ -311,7 +311,7 @@ async def test_sweeping_takes_old_temporaries_only(store: DirectoryStore, root: 
         path.write_bytes(b"half")
         os.utime(path, (time, time))
     os.utime(root / "packs/a", (1_000, 1_000))
-    assert await store.sweep_temporaries(before=2_000) == 1
+    assert await store.sweep(before=2_000) == 1
     assert {path.name for path in files(root)} == {"a", f"{TEMPORARY}young"}
 
 

@@ -8,12 +8,12 @@ import pytest
 from snapfs.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooShortError,
     PutConflictError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
 )
-from snapfs.stores.base import ObjectTooShortError
 from snapfs.stores.s3 import S3Store
 from snapfs.stores.s3_client import S3Settings
 from tests.servers import Canned, CannedServer, S3Server, canned_server, free_ports, s3_error

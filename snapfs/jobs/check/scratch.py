@@ -4,11 +4,8 @@ It lies in the state directory, so that memory stays bounded whatever the reposi
 removed in the end.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from snapfs.formats import objects, records
 from snapfs.formats.records import Condemn, Delete, Gone, Head, Ingest, Mend
@@ -17,7 +14,8 @@ from snapfs.jobs.progress import Progress
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
-from snapfs.repository.state import State, local_errors
+from snapfs.repository.scratch import scratch
+from snapfs.repository.state import State
 
 _NOTES = """
 -- Objects that records name. Of packs, size and hash are null: block parts say more of them.
@@ -137,14 +135,10 @@ class Scratch:
 @contextmanager
 def open_scratch(state: State, progress: Progress) -> Iterator[Scratch]:
     """An empty replay, which is removed in the end. Raises LocalError."""
-    with local_errors(state.directory):
-        directory = Path(tempfile.mkdtemp(prefix="check-", dir=state.directory))
-    try:
+    with scratch(state) as directory:
         replica = Replica.open(directory / "replay.db")
         with replica.db as db:
             # Nobody needs it after a power failure.
             db.execute("PRAGMA synchronous = off")
             db.execute(_NOTES)
             yield Scratch(replica, progress)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

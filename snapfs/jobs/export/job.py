@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 
-from snapfs.errors import DamagedError, PathNotFoundError
+from snapfs.errors import DamagedError, ObjectTooShortError, PathNotFoundError
 from snapfs.jobs.export import tar
 from snapfs.jobs.export.report import ExportReport, Tally
 from snapfs.jobs.export.sink import Sink
@@ -22,7 +22,6 @@ from snapfs.model.finding import Trouble
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.reader import ContentReader
 from snapfs.repository.repository import Repository
-from snapfs.stores.base import ObjectTooShortError
 
 _AT_ONCE = 1024 * 1024
 "bytes of a large file that are read and written at a time"

@@ -194,4 +194,8 @@ class Walk:
 
     def clear(self, number: DirectoryNumber, path: bytes) -> None:
         """End all entries below a directory that is gone, and count them."""
-        self.tally.removed += clear_below(self.tree, self.baseline.head, self.delta, number, path)
+        host, name = self.options.host, self.options.name
+        self.tally.removed += clear_below(
+            self.tree, self.baseline.head, self.delta, number, path,
+            ended=lambda at: self.local.drop_all([directory_key(host, name, at)]),
+        )  # fmt: skip

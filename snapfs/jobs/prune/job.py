@@ -14,6 +14,7 @@ from snapfs.formats.records import Body, Condemn, Gone
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune import repack
 from snapfs.jobs.prune.deleting import publish_delete
+from snapfs.jobs.prune.leftovers import remove_leftovers
 from snapfs.jobs.prune.options import PruneOptions, PruneReport
 from snapfs.jobs.prune.survey import Orphan, Survey, check_view, find_orphans, survey
 from snapfs.metadata.blockindex import BlockIndex
@@ -72,6 +73,7 @@ async def prune(repository: Repository, options: PruneOptions, progress: Progres
                 await catch_up_apart(repository, replica)
                 work.found = await trio.to_thread.run_sync(survey, replica, options, now)
                 await work.delete()
+            report.leftovers = await remove_leftovers(repository, now)
     report.seconds = time.monotonic() - began
     return report
 

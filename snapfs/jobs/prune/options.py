@@ -44,6 +44,8 @@ class PruneReport:
     deleted: int = 0
     "objects"
     deleted_bytes: int = 0
+    leftovers: int = 0
+    "half-written files of dead processes, and objects of a probe, that were removed"
     copied_bytes: int = 0
     "stored bytes of new packs"
     seconds: float = 0.0

@@ -5,8 +5,6 @@ without its database is dropped by SQLite, and is moved aside before the new one
 """
 
 import os
-import shutil
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from snapfs.metadata.replica import Replica
 from snapfs.repository.keys import Keys
 from snapfs.repository.replay import fill
 from snapfs.repository.repository import World, open_view
+from snapfs.repository.scratch import scratch
 from snapfs.repository.state import Directories, State, local_errors
 from snapfs.repository.viewlock import view_alone
 from snapfs.stores.base import Store
@@ -44,9 +43,7 @@ async def rebuild_view(store: Store, keys: Keys, world: World, state: State) -> 
     Raises BusyError where another process has the view open, LogCutError, StoreError, LocalError:
     the old one stays then.
     """
-    with local_errors(state.directory):
-        folder = Path(tempfile.mkdtemp(prefix="repair-", dir=state.directory))
-    try:
+    with scratch(state) as folder:
         replica = await trio.to_thread.run_sync(Replica.open, folder / state.replica.name)
         with replica.db:
             with suppress(DamagedError):
@@ -56,8 +53,6 @@ async def rebuild_view(store: Store, keys: Keys, world: World, state: State) -> 
             name = set_aside(state.replica, world)
             (folder / state.replica.name).rename(state.replica)
             _sync(state.directory)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return name
 
 

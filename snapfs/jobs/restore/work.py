@@ -6,7 +6,7 @@ from itertools import islice
 
 import trio
 
-from snapfs.errors import DamagedError
+from snapfs.errors import DamagedError, ObjectTooShortError
 from snapfs.jobs.restore.directory import Directories
 from snapfs.jobs.restore.drafts import Draft, ReadBackError
 from snapfs.jobs.restore.entries import Held, Maker
@@ -20,7 +20,6 @@ from snapfs.model.finding import Trouble
 from snapfs.model.identity import BlockKey, NodeNumber
 from snapfs.repository.reader import ContentReader
 from snapfs.repository.repository import Repository
-from snapfs.stores.base import ObjectTooShortError
 
 _AHEAD = 2
 "groups of a large file that are fetched while one is written"
