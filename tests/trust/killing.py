@@ -97,6 +97,12 @@ class MortalStore:
         await self._store.delete(name)
         self._clock.tick()
 
+    async def sweep(self, *, before: float) -> int:
+        self._clock.tick()
+        swept = await self._store.sweep(before=before)
+        self._clock.tick()
+        return swept
+
     async def aclose(self) -> None:
         await self._store.aclose()
 

@@ -82,6 +82,10 @@ class SlowStore:
         await self._take_time()
         await self.memory.delete(name)
 
+    async def sweep(self, *, before: float) -> int:
+        await self._take_time()
+        return await self.memory.sweep(before=before)
+
     async def aclose(self) -> None:
         """Nothing to release."""
 
