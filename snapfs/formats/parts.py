@@ -45,7 +45,7 @@ class ListRow(msgspec.Struct, frozen=True, array_like=True):
     "a list that it holds by position comes before it"
 
 
-class NodeRow(msgspec.Struct, frozen=True, array_like=True):
+class NodeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One inode in one state."""
 
     mode: wire.Small

@@ -4,7 +4,6 @@ Losing it costs one full read of the sources and uploads nothing.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +35,7 @@ class Known(NamedTuple):
     inode: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(NamedTuple):
     """The state in which a path was found to be as the replica has, or will have, it."""
 
     directory: int
@@ -89,8 +87,7 @@ class Local:
         """Note states for the current run. Those whose numbers SQLite cannot hold are left out:
         such a file is read each time."""
         rows = [
-            (item.directory, item.name, item.size, item.mtime_ns, item.ctime_ns, item.inode,
-             self._run)
+            (*item, self._run)
             for item in confirmed
             if item.mtime_ns in _FITS and item.ctime_ns in _FITS and item.inode in _FITS
         ]  # fmt: skip

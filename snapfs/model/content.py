@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
+import msgspec
+
 LIST_THRESHOLD = 1024
 "extents that a node may hold itself"
 LIST_MINIMUM = 64
@@ -19,23 +21,20 @@ LIST_MASK = 0xFF
 "a list ends behind a block whose key's last byte is 0: 256 extents more on average"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A block that the repository has, by its number here."""
 
     number: int
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(msgspec.Struct, frozen=True, gc=False):
     """Zeros that are not stored."""
 
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True, gc=False):
     """A list of extents that the repository has, by its number here."""
 
     number: int

@@ -5,7 +5,7 @@ Segments come in one after the other; their blocks' positions follow that order.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,8 +20,10 @@ from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.repository import World
 from snapfs.stores.base import Store
 
-_COMPRESSING = 4
-"segments that wait for compression, are in it, or wait for those before them"
+AT_ONCE = 4
+"segments that are best handed over at once: each time costs some switches between threads"
+_COMPRESSING = 2
+"batches of segments that wait for compression, are in it, or wait for those before them"
 _UPLOADING = 3
 "packs that are being sealed, verified and uploaded"
 
@@ -37,10 +39,10 @@ class Segment:
 
 @dataclass(slots=True)
 class _Slot:
-    """A place in the order, filled once its segment is compressed."""
+    """A place in the order, filled once its segments are compressed."""
 
     ready: trio.Event = field(default_factory=trio.Event)
-    packed: Packed | None = None
+    packed: list[Packed] = field(default_factory=list)
 
 
 class PackWriter:
@@ -56,19 +58,24 @@ class PackWriter:
         self._slots: deque[_Slot] = deque()
         self._building = trio.CapacityLimiter(1)
         self._current: deque[Packed] = deque()
+        self._stored = self._blocks = 0
+        "bytes and blocks of the current pack"
         self._rows: dict[int, PackRow] = {}
         self._begun = 0
         self._progress = trio.Condition()
         self.stored_bytes = 0
         "bytes of packs that are durable in the store"
 
-    async def add(self, segment: Segment) -> None:
-        """Take the next segment; waits while memory is full. Raises what a failed upload raised."""
+    async def add(self, *segments: Segment) -> None:
+        """Take the next segments, at most AT_ONCE; waits while memory is full.
+
+        Raises what a failed upload raised.
+        """
         while len(self._slots) >= _COMPRESSING:
             await self._collect_first()
         slot = _Slot()
         self._slots.append(slot)
-        self._tasks.start(lambda: self._compress(segment, slot))
+        self._tasks.start(lambda: self._compress(segments, slot))
 
     async def flush(self) -> list[PackRow]:
         """End the current pack; the rows of all packs since the last flush, in order.
@@ -85,25 +92,26 @@ class PackWriter:
         self._rows, self._begun = {}, 0
         return rows
 
-    async def _compress(self, segment: Segment, slot: _Slot) -> None:
-        slot.packed = await trio.to_thread.run_sync(
-            packs.pack_segment, segment.plain, segment.keys, segment.lengths, self._level
-        )
+    async def _compress(self, segments: Sequence[Segment], slot: _Slot) -> None:
+        slot.packed = await trio.to_thread.run_sync(_compressed, segments, self._level)
         slot.ready.set()
 
     async def _collect_first(self) -> None:
-        """Move the first segment into the current pack, once it is compressed."""
+        """Move the first batch into the current pack, once it is compressed."""
         slot = self._slots.popleft()
         await slot.ready.wait()
-        assert slot.packed is not None
-        self._current.append(slot.packed)
-        if _is_full(self._current):
-            await self._close_pack()
+        for packed in slot.packed:
+            self._current.append(packed)
+            self._stored += packed.stored
+            self._blocks += len(packed.lengths)
+            if self._stored >= packs.TARGET or self._blocks >= packs.PACK_BLOCKS:
+                await self._close_pack()
 
     async def _close_pack(self) -> None:
         if not self._current:
             return
         segments, self._current = self._current, deque()
+        self._stored = self._blocks = 0
         await self._uploading.acquire()
         at, self._begun = self._begun, self._begun + 1
         self._tasks.start(lambda: self._finish_pack(at, segments))
@@ -146,10 +154,8 @@ async def open_writer(
         yield PackWriter(store, keys, world, level, tasks)
 
 
-def _is_full(segments: Iterable[Packed]) -> bool:
-    stored = sum(segment.stored for segment in segments)
-    blocks = sum(len(segment.lengths) for segment in segments)
-    return stored >= packs.TARGET or blocks >= packs.PACK_BLOCKS
+def _compressed(segments: Sequence[Segment], level: int) -> list[Packed]:
+    return [packs.pack_segment(one.plain, one.keys, one.lengths, level) for one in segments]
 
 
 def _drain(segments: deque[Packed]) -> Iterator[Packed]:

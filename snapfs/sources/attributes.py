@@ -13,7 +13,6 @@ and not to the file, and would be wrong or refused elsewhere:
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from snapfs.model.attributes import Attributes, XattrPairs
 from snapfs.model.finding import Finding, Trouble
@@ -51,12 +50,7 @@ def attributes_of(
         size=status.st_size if stat.S_ISREG(mode) else len(target),
         rdev=status.st_rdev if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else 0,
         target=target,
-        xattrs=_xattrs(
-            path,
-            report,
-            names=lambda: os.listxattr(path, follow_symlinks=False),
-            value=lambda name: os.getxattr(path, name, follow_symlinks=False),
-        ),
+        xattrs=_xattrs(path, path, report),
     )
 
 
@@ -80,24 +74,15 @@ def attributes_of_open(
         mtime_ns=status.st_mtime_ns,
         nlink=nlink,
         size=size,
-        xattrs=_xattrs(
-            path,
-            report,
-            names=lambda: os.listxattr(descriptor),
-            value=lambda name: os.getxattr(descriptor, name),
-        ),
+        xattrs=_xattrs(descriptor, path, report),
     )
 
 
-def _xattrs(
-    path: bytes,
-    report: Report,
-    *,
-    names: Callable[[], list[str]],
-    value: Callable[[str], bytes],
-) -> XattrPairs:
+def _xattrs(at: bytes | int, path: bytes, report: Report) -> XattrPairs:
+    """What hangs on `at`, a descriptor or a path that is not followed; `path` is for findings."""
+    follow = isinstance(at, int)
     try:
-        listed = names()
+        listed = os.listxattr(at, follow_symlinks=follow)
     except OSError as error:
         if error.errno not in _NO_XATTRS:
             report(_lost(path, "extended attributes", error))
@@ -107,7 +92,7 @@ def _xattrs(
     pairs = []
     for name in filter(_belongs_to_file, listed):
         try:
-            pairs.append((os.fsencode(name), value(name)))
+            pairs.append((os.fsencode(name), os.getxattr(at, name, follow_symlinks=follow)))
         except OSError as error:
             if error.errno != errno.ENODATA:
                 report(_lost(path, f"extended attribute {name}", error))

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from snapfs.model.content import Hole
 
@@ -46,8 +47,7 @@ class Change(enum.StrEnum):
     ALTERED = "changed while it was read"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What was read of a file."""
 
     size: int
@@ -127,7 +127,10 @@ class File:
 
     def read_small(self) -> bytes:
         """The content of a small file, up to its first size: one system call if it held still."""
-        data = Run(self.descriptor, Data(0, self.stat.st_size)).read()
+        size = self.stat.st_size
+        data = os.pread(self.descriptor, size, 0)
+        if len(data) != size:
+            data += Run(self.descriptor, Data(len(data), size - len(data))).read()
         self._kept = len(data)
         return data
 

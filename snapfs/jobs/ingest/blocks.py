@@ -11,14 +11,14 @@ from snapfs.formats import packs
 from snapfs.jobs.ingest.contents import Item
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.model.identity import BlockKey
-from snapfs.repository.writer import Segment
+from snapfs.repository.writer import AT_ONCE, Segment
 
 
 class BlockSink:
     """Dedups blocks against the repository and against those that wait to be committed."""
 
     def __init__(
-        self, index: BlockIndex, block_id_key: bytes, emit: Callable[[Segment], None]
+        self, index: BlockIndex, block_id_key: bytes, emit: Callable[[list[Segment]], None]
     ) -> None:
         self._index = index
         self._block_id_key = block_id_key
@@ -28,6 +28,8 @@ class BlockSink:
         self._pieces: list[bytes] = []
         self._keys: list[bytes] = []
         self._size = 0
+        self._segments: list[Segment] = []
+        "closed, and not yet handed over"
         self.relied: set[int] = set()
         """Numbers of the packs that hold the known blocks which deltas refer to. Kept beyond a
         commit: a file that is still being read refers to blocks of which no entry speaks yet."""
@@ -79,12 +81,11 @@ class BlockSink:
         return moved
 
     def flush(self) -> None:
-        """Hand over the open segment."""
-        if self._pieces:
-            lengths = tuple(len(piece) for piece in self._pieces)
-            segment = Segment(b"".join(self._pieces), b"".join(self._keys), lengths)
-            self._pieces, self._keys, self._size = [], [], 0
-            self._emit(segment)
+        """Hand over all segments, the open one too."""
+        self._close_segment()
+        if self._segments:
+            segments, self._segments = self._segments, []
+            self._emit(segments)
 
     def committed(self) -> None:
         """All blocks so far are in the replica: they are known from now on."""
@@ -95,7 +96,7 @@ class BlockSink:
 
     def _append(self, key: BlockKey, plain: bytes | memoryview, length: int) -> int:
         if self._pieces and self._size + length > packs.SEGMENT_TARGET * 3 // 2:
-            self.flush()
+            self._close_segment()
         position = self._pending[key] = self.new_blocks
         if self._any_damaged:
             damaged = self._index.damaged_copies(key)
@@ -108,5 +109,14 @@ class BlockSink:
         self.new_bytes += length
         self.total_new_bytes += length
         if self._size >= packs.SEGMENT_TARGET or len(self._pieces) >= packs.SEGMENT_BLOCKS:
-            self.flush()
+            self._close_segment()
+            if len(self._segments) >= AT_ONCE:
+                self.flush()
         return position
+
+    def _close_segment(self) -> None:
+        if self._pieces:
+            lengths = tuple(map(len, self._pieces))
+            plain = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._segments.append(Segment(plain, b"".join(self._keys), lengths))
+            self._pieces, self._keys, self._size = [], [], 0

@@ -71,7 +71,7 @@ class Capture:
         # Look-ups of the thread use the thread's own connection.
         self.tree = Tree(self.local.db)
         index = BlockIndex(self.local.db)
-        self.sink = BlockSink(index, keys.block_id, self._emit_segment)
+        self.sink = BlockSink(index, keys.block_id, self._emit_segments)
         self.delta = Delta(
             block_id_key=keys.block_id, known_list=self._knows_list, emit=self._emit_part
         )
@@ -196,10 +196,10 @@ class Capture:
             bytes_stored=self.writer.stored_bytes,
         )
 
-    def _emit_segment(self, segment: Segment) -> None:
+    def _emit_segments(self, segments: list[Segment]) -> None:
         if self.options.dry_run:
             return
-        trio.from_thread.run(self.writer.add, segment)
+        trio.from_thread.run(self.writer.add, *segments)
         self.progress.stored_bytes = self.writer.stored_bytes
 
     def _emit_part(self, part: EntryPart, first: First) -> None:

@@ -84,8 +84,10 @@ class Delta:
     def add_node(self, attributes: Attributes, items: list[Item]) -> int:
         """The position of a new node."""
         seconds, nanoseconds = divmod(attributes.mtime_ns, NANOSECONDS)
-        self._users.setdefault(attributes.uid, self._owners.user(attributes.uid))
-        self._groups.setdefault(attributes.gid, self._owners.group(attributes.gid))
+        if attributes.uid not in self._users:
+            self._users[attributes.uid] = self._owners.user(attributes.uid)
+        if attributes.gid not in self._groups:
+            self._groups[attributes.gid] = self._owners.group(attributes.gid)
         self._nodes.append(
             NodeRow(
                 attributes.mode, attributes.uid, attributes.gid, seconds, nanoseconds,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from snapfs.jobs.ingest.blocks import BlockSink
 from snapfs.jobs.ingest.contents import ContentBuilder, EmitList, Item, hole
@@ -20,8 +20,7 @@ _AT_ONCE = 4 * 1024 * 1024
 "bytes up to which a run is read before it is cut; a longer one streams through a buffer"
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """A file as it was read."""
 
     attributes: Attributes

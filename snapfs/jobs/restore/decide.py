@@ -1,7 +1,8 @@
 """Decisions of a restore that need no world: which names are safe, and what replaces what."""
 
 import enum
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from snapfs.jobs.restore.options import Overwrite
 from snapfs.model.attributes import Attributes

@@ -6,7 +6,9 @@ follows the order of paths, in which the blocks of small files lie side by side.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from snapfs.jobs.restore import groups
 from snapfs.jobs.restore.choice import Choice, Inside, Item
@@ -210,7 +212,7 @@ class Walk:
         uid, gid = self._owners.user(attributes.uid), self._owners.group(attributes.gid)
         if (uid, gid) == (attributes.uid, attributes.gid):
             return attributes
-        return replace(attributes, uid=uid, gid=gid)
+        return msgspec.structs.replace(attributes, uid=uid, gid=gid)
 
     def _verdict(self, directory: OpenDirectory, name: bytes, wanted: Attributes) -> Verdict:
         overwrite = self._options.overwrite
