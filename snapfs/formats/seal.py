@@ -153,9 +153,9 @@ def seal_section(
 ) -> bytes:  # fmt: skip
     """Seal one section. `packed` is codec, packed bytes and plain length."""
     method, data, plain_length = packed
-    plain = _SECTION.pack(method, plain_length, len(data)) + data
-    if padded:
-        plain += bytes(padme(len(plain)) - len(plain))
+    length = _SECTION.size + len(data)
+    padding = bytes(padme(length) - length) if padded else b""
+    plain = b"".join((_SECTION.pack(method, plain_length, len(data)), data, padding))
     bound = _bind(keys.context, purpose, index, last)
     return keys.cipher(purpose).encrypt(_nonce(index), plain, bound)
 

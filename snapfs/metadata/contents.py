@@ -29,6 +29,11 @@ def encode(extents: Iterable[Extent]) -> bytes:
     return _encoder.encode(flat)
 
 
+def encode_one(number: int, length: int) -> bytes:
+    """The column's value of a content that is one block."""
+    return _encoder.encode((number, length))
+
+
 def decode(data: bytes) -> Content:
     """The content in a column. Raises ViewDamagedError."""
     try:

@@ -54,6 +54,10 @@ class _Piece:
     bases: Bases
     new: New
     numbers: dict[bytes, int] = field(default_factory=dict)
+    _touched: list[Row] = field(default_factory=list)
+    _entries: list[Row] = field(default_factory=list)
+    """Rows of `touched` and `entry`, inserted when all directories have been gone through: nothing
+    looks for them before, and one statement for each directory costs as much as its rows."""
 
     def apply(self) -> None:
         nodes, lists, directories = self.ref.first
@@ -66,6 +70,10 @@ class _Piece:
         for row in self.part.directories:
             next_directory = self._apply_directory(row, next_directory)
         _check(next_directory <= self.bases.directories + self.new.directories, "directories")
+        self.db.execute_many("INSERT OR IGNORE INTO touched VALUES (?, ?)", self._touched)
+        self.db.execute_many(
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", self._entries
+        )
 
     def _insert_lists(self, number: int) -> None:
         for row in self.part.lists:
@@ -85,7 +93,10 @@ class _Piece:
 
     def _node(self, number: int, row: NodeRow) -> Row:
         data: bytes | None = row.target or None
-        if row.items:
+        if len(row.items) == 1 and isinstance(row.items[0], int) and row.items[0] >= 0:
+            # One block that is new: so are most files.
+            data = contents.encode_one(self._new_block(row.items[0]), row.size)
+        elif row.items:
             extents = list(self._extents(row.items, row.size))
             _check(total_length(extents) == row.size, "a file's size")
             data = contents.encode(extents)
@@ -116,9 +127,12 @@ class _Piece:
         if isinstance(item, tuple):
             return Listed(self._list(item[0]), length)
         if isinstance(item, int):
-            _check(0 <= item < self.new.blocks, "blocks")
-            return Stored(self.bases.blocks + item, length)
+            return Stored(self._new_block(item), length)
         return Stored(self._block(item), length)
+
+    def _new_block(self, position: int) -> int:
+        _check(0 <= position < self.new.blocks, "blocks")
+        return self.bases.blocks + position
 
     def _block(self, key: bytes) -> int:
         """The older block of a key: as `BlockIndex.find` saw it, when the record was made.
@@ -161,17 +175,13 @@ class _Piece:
         """Apply what changed in one directory; the number that the next new directory gets."""
         directory = self._directory(row.path)
         self._close(directory, row)
-        self.db.execute(
-            "INSERT OR IGNORE INTO touched VALUES (?, ?)", (self.bases.commit, directory)
-        )
-        entries: list[Row] = []
+        self._touched.append((self.bases.commit, directory))
         for name, reference in row.entries:
             node, is_directory = self._reference(reference)
             child = None
             if is_directory:
                 child, next_directory = self._child(directory, row.path, name, next_directory)
-            entries.append((directory, name, self.bases.commit, OPEN, node, child))
-        self.db.execute_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", entries)
+            self._entries.append((directory, name, self.bases.commit, OPEN, node, child))
         return next_directory
 
     def _close(self, directory: int, row: DirectoryRow) -> None:

@@ -5,7 +5,6 @@ Nothing is looked at before its turn: whether a file changes is watched from its
 """
 
 import os
-from contextlib import suppress
 from types import TracebackType
 
 from snapfs.sources.reading import open_descriptor
@@ -38,9 +37,11 @@ class OpenAhead:
         """Open a file that lstat saw with this size. What fails is left to its reader to find."""
         if path in self._open or len(self._open) >= AT_ONCE:
             return
-        with suppress(OSError):
+        try:
             descriptor = self._open[path] = open_descriptor(path)
             os.posix_fadvise(descriptor, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
+        except OSError:
+            return
 
     def take(self, path: bytes) -> int | None:
         """The descriptor of a path, which is the caller's from now on; None where there is none."""
