@@ -1,6 +1,7 @@
 """Compression of one run of bytes: none or zstd, whichever is worth it."""
 
 import enum
+import threading
 
 import zstandard
 
@@ -8,6 +9,17 @@ from snapfs.errors import FormatError
 from snapfs.formats import limits
 
 DEFAULT_LEVEL = 3
+
+
+class _OfThread(threading.local):
+    """A compressor for each thread: none may be used by two at once, and a new one for each
+    segment means more than a megabyte that the kernel clears and takes back again."""
+
+    level: int | None = None
+    compressor: zstandard.ZstdCompressor
+
+
+_mine = _OfThread()
 
 
 class Codec(enum.IntEnum):
@@ -22,7 +34,9 @@ def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
 
     Reading back plain bytes is faster, and a 32nd is not worth a decompression on each read.
     """
-    packed = zstandard.ZstdCompressor(level=level).compress(plain)
+    if _mine.level != level:
+        _mine.compressor, _mine.level = zstandard.ZstdCompressor(level=level), level
+    packed = _mine.compressor.compress(plain)
     if len(packed) > len(plain) - len(plain) // 32:
         return Codec.NONE, plain
     return Codec.ZSTD, packed
