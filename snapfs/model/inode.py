@@ -30,6 +30,10 @@ class Kind(enum.IntEnum):
     "a directory of the mount that holds a source's snapshots: the rest is the source's number"
     LINK = 4
     "a symbolic link to a snapshot: serial of the snapshot, source as directory"
+    HELD = 5
+    "a directory of the past, which the mount holds as long as the kernel knows it: its number"
+    TAGGED = 6
+    "a symbolic link to a snapshot from where its tag leads: serial of the snapshot, source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,16 @@ class Inode:
 def decode(inode: int) -> Inode:
     """Take an inode number apart. ValueError for a kind that does not exist."""
     kind = Kind(inode >> 60)
-    if kind is Kind.NODE:
-        return Inode(kind, 0, inode)
+    if kind in (Kind.NODE, Kind.HELD):
+        return Inode(kind, 0, inode & MAXIMUM_NODE)
     return Inode(kind, inode >> _DIRECTORY_BITS & MAXIMUM_SERIAL, inode & MAXIMUM_DIRECTORY)
 
 
 def directory_inode(serial: int, directory: int) -> int:
     """The inode of a directory in the snapshot of this serial."""
     return Kind.DIRECTORY << 60 | serial << _DIRECTORY_BITS | directory
+
+
+def is_held(inode: int) -> bool:
+    """Whether it stands for something that the mount holds: told for every inode that is let go."""
+    return inode >> 60 == Kind.HELD

@@ -1,13 +1,15 @@
-"""What stat shows: nodes and the mount's own directories as the kernel wants their attributes."""
+"""What stat shows: names of snapshots and the mount's own directories as the kernel has them."""
 
 import os
 import stat
 
 from pyfuse3 import EntryAttributes
 
-from snapfs.metadata.tree import Entry, Node, Tree
+from snapfs.metadata import contents
+from snapfs.metadata.lines import Line
+from snapfs.metadata.tree import Tree
+from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.content import Content, Hole, Listed
-from snapfs.model.identity import Commit
 from snapfs.model.inode import directory_inode
 from snapfs.mount.options import MountOptions
 
@@ -34,30 +36,40 @@ class Appearance:
         self._own_gid = os.getgid() if options.gid is None else options.gid
         self._holes_of_lists: dict[int, int] = {}
 
-    def of_entry(self, entry: Entry, commit: Commit | int) -> EntryAttributes:
-        """An entry of a directory in a snapshot."""
-        shown = self.of_node(entry.node)
-        if entry.child is not None:
-            shown.st_ino = directory_inode(commit, entry.child)
+    def of_line(self, line: Line, commit: int) -> EntryAttributes:
+        """A name of a directory in a snapshot."""
+        shown = lasting()
+        self.show_line(shown, line, commit)
         return shown
 
-    def of_node(self, node: Node) -> EntryAttributes:
-        """A node under its own number, as all but directories have it."""
-        source = node.attributes
-        shown = EntryAttributes()
-        shown.st_ino = node.number
-        shown.entry_timeout = shown.attr_timeout = FOREVER
-        shown.st_mode = source.mode
-        shown.st_nlink = source.nlink
-        shown.st_uid = source.uid if self._uid is None else self._uid
-        shown.st_gid = source.gid if self._gid is None else self._gid
-        shown.st_rdev = source.rdev
-        shown.st_size = source.size
-        shown.st_blksize = BLOCK_SIZE
-        if node.data:
-            held = source.size - self._holes(node.content())
-            shown.st_blocks = (held + _UNIT - 1) // _UNIT
-        _set_times(shown, source.mtime_ns)
+    def show_line(self, shown: EntryAttributes, line: Line, commit: int) -> None:
+        """Make `lasting` attributes those of a line: a listing has the same ones for each name."""
+        inode = line.number if line.child is None else directory_inode(commit, line.child)
+        self._show(shown, line, inode)
+
+    def of_past(self, line: Line) -> EntryAttributes:
+        """A file under a name that may mean another one the next moment."""
+        shown = lasting()
+        shown.entry_timeout = 0
+        self._show(shown, line, line.number)
+        return shown
+
+    def of_passage(self, inode: int, line: Line | None) -> EntryAttributes:
+        """A directory of the past: as open as the line that it is about, to look and go through.
+
+        A file's mode says who may read it; the same may look through its versions.
+        """
+        if line is None:
+            shown = self.of_folder(inode, 0)
+        else:
+            shown = lasting()
+            self._show(shown, line, inode)
+            readable = line.mode & 0o444
+            mode = line.mode if line.child is not None else readable | readable >> 2
+            shown.st_mode = stat.S_IFDIR | mode & 0o555
+            shown.st_nlink = 1
+            shown.st_size = shown.st_blocks = shown.st_rdev = 0
+        shown.entry_timeout = shown.attr_timeout = 0
         return shown
 
     def of_folder(self, inode: int, time_ns: int) -> EntryAttributes:
@@ -71,19 +83,39 @@ class Appearance:
         shown.attr_timeout = FOREVER
         return shown
 
-    def _of_own(self, inode: int, mode: int, size: int, time_ns: int) -> EntryAttributes:
-        shown = EntryAttributes()
+    def _show(self, shown: EntryAttributes, line: Line, inode: int) -> None:
+        _, _, _, mode, uid, gid, seconds, nanoseconds, size, links, device, _ = line
         shown.st_ino = inode
-        shown.entry_timeout = FOREVER
+        shown.st_mode = mode
+        shown.st_nlink = links
+        shown.st_uid = uid if self._uid is None else self._uid
+        shown.st_gid = gid if self._gid is None else self._gid
+        shown.st_rdev = device
+        shown.st_size = size
+        shown.st_blocks = self._blocks(line)
+        _set_times(shown, seconds * NANOSECONDS + nanoseconds)
+
+    def _of_own(self, inode: int, mode: int, size: int, time_ns: int) -> EntryAttributes:
+        shown = lasting()
         shown.attr_timeout = BRIEFLY
+        shown.st_ino = inode
         shown.st_mode = mode
         shown.st_nlink = 1
         shown.st_uid = self._own_uid
         shown.st_gid = self._own_gid
         shown.st_size = size
-        shown.st_blksize = BLOCK_SIZE
         _set_times(shown, time_ns)
         return shown
+
+    def _blocks(self, line: Line) -> int:
+        """Units of 512 bytes that a file takes: what it holds outside of holes."""
+        data = line.content
+        if not data:
+            return 0
+        held = line.size
+        if not contents.is_one_block(data):
+            held -= self._holes(contents.decode(data))
+        return (held + _UNIT - 1) // _UNIT
 
     def _holes(self, content: Content) -> int:
         """Bytes of a content in holes, those in its lists too."""
@@ -104,11 +136,26 @@ class Appearance:
         return known
 
 
+def lasting() -> EntryAttributes:
+    """Attributes that the kernel may keep, of nothing yet."""
+    shown = EntryAttributes()
+    shown.entry_timeout = shown.attr_timeout = FOREVER
+    shown.st_blksize = BLOCK_SIZE
+    return shown
+
+
+def of_dot(inode: int) -> EntryAttributes:
+    """`.` or `..` in a listing, of which the kernel takes number and type."""
+    shown = EntryAttributes()
+    shown.st_ino = inode
+    shown.st_mode = stat.S_IFDIR
+    return shown
+
+
 def absent_for_ever() -> EntryAttributes:
     """The answer that a snapshot has no such name, which stays true."""
-    shown = EntryAttributes()
+    shown = lasting()
     shown.st_ino = 0
-    shown.entry_timeout = FOREVER
     return shown
 
 

@@ -3,17 +3,22 @@
 Everything is asked of the database when it is needed; nothing here grows with the repository.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from snapfs.metadata.database import Database
+from snapfs.metadata.lines import Line, Lines
 from snapfs.metadata.snapshots import Snapshots, Standing
-from snapfs.metadata.tree import Entry, Tree
-from snapfs.model import times
-from snapfs.model.identity import SourceNumber
+from snapfs.metadata.tree import Tree
+from snapfs.model import timenames, times
+from snapfs.model.identity import Commit, SourceNumber
 from snapfs.model.inode import Inode, Kind, directory_inode
 from snapfs.model.snapshot import Source
 
 LATEST = b"latest"
+BY_TIME = b"@"
+"how names begin that mean a snapshot by time or tag"
 ANCHOR_NAME = b"/"
 "the one name in a source's anchor: the root of its tree"
 _REMEMBERED = 1024
@@ -31,9 +36,10 @@ class Named:
 class Layout:
     """Names and numbers of hosts, sources and snapshots."""
 
-    def __init__(self, snapshots: Snapshots, tree: Tree) -> None:
-        self._snapshots = snapshots
-        self._tree = tree
+    def __init__(self, db: Database) -> None:
+        self._snapshots = Snapshots(db)
+        self._tree = Tree(db)
+        self._lines = Lines(db)
         self._shown: dict[int, Standing] = {}
         self._names: dict[int, bytes] = {}
 
@@ -102,6 +108,13 @@ class Layout:
             known = self._names[snapshot.number] = self._find_name(snapshot)
         return known
 
+    def tagged_target(self, snapshot: Standing) -> bytes:
+        """The path of a snapshot from where its tag leads, four directories below the root."""
+        source = self._snapshots.source_by_number(snapshot.source)
+        assert source is not None
+        place = f"../../../../{source.host}/{source.name}/".encode()
+        return place + self.name_of(snapshot)
+
     def latest(self, source: int) -> Standing | None:
         """The newest snapshot that is shown, by the order of the log."""
         return self._snapshots.latest_standing(source)
@@ -118,10 +131,25 @@ class Layout:
             self._shown[serial] = known
         return known
 
-    def root(self, source: Source, snapshot: Standing) -> Entry | None:
+    def meant(self, source: int, name: bytes) -> Standing | None:
+        """The snapshot that a name means: a directory's, `latest`, or one by time or tag."""
+        if name == LATEST:
+            return self.latest(source)
+        if name[:1] != BY_TIME:
+            return self.snapshot(source, name)
+        text = name.decode(errors="surrogateescape")
+        number = timenames.resolve(text, time.time_ns(), self._snapshots.taken(source))
+        return self.shown(number) if number is not None else None
+
+    def directory(self, number: int, commit: Commit) -> Line | None:
+        """The line that a directory is in its parent, at a commit."""
+        return self._lines.directory(number, commit)
+
+    def root(self, snapshot: Commit) -> Line | None:
         """The root directory of a snapshot's tree."""
-        entry = self._tree.root(snapshot.number)
-        return entry if entry and entry.child is not None else None
+        anchor = self._snapshots.anchor(snapshot)
+        line = self._lines.find(anchor, snapshot, ANCHOR_NAME) if anchor else None
+        return line if line and line.child is not None else None
 
     def parent(self, inode: Inode) -> int | None:
         """The inode of the directory that holds this directory; the root is its own."""
@@ -167,6 +195,11 @@ def source_inode(number: int) -> int:
 def latest_inode(snapshot: Standing) -> int:
     """The inode of the link `latest` while it points to this snapshot."""
     return Inode(Kind.LINK, snapshot.number, snapshot.source).encode()
+
+
+def tagged_inode(snapshot: Standing) -> int:
+    """The inode of the links to a snapshot from where its tags lead."""
+    return Inode(Kind.TAGGED, snapshot.number, snapshot.source).encode()
 
 
 def _named(standings: list[Standing]) -> Iterator[Named]:

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from pyfuse3 import EntryAttributes
 
-from snapfs.metadata.tree import PAGE, Entry, Tree
+from snapfs.metadata.lines import PAGE, Line, Lines
 from snapfs.model.identity import Commit
+from snapfs.mount.attributes import lasting
 
 Member = Callable[[], tuple[bytes, EntryAttributes] | None]
 "one name of a directory of the mount, with its attributes once they are wanted"
@@ -27,7 +28,7 @@ class OpenDirectory(Protocol):
         """Names behind `position` names: the position behind each, the name, its attributes.
 
         At least one, unless there is none. It may end before the directory does: what follows
-        comes with the next call.
+        comes with the next call. The attributes are true until the next name is asked for.
         """
         ...
 
@@ -50,37 +51,42 @@ class OwnDirectory:
 
 
 class SnapshotDirectory:
-    """A directory of a snapshot: one page of entries is in memory, one query reads it."""
+    """A directory of a snapshot: one page of it is in memory, one query reads it."""
 
     def __init__(
-        self, tree: Tree, directory: int, commit: Commit,
-        attributes_of: Callable[[Entry], EntryAttributes],
+        self, lines: Lines, directory: int, commit: Commit,
+        show: Callable[[EntryAttributes, Line, int], None],
     ) -> None:  # fmt: skip
-        self._tree = tree
+        self._lines = lines
         self._directory = directory
         self._commit = commit
-        self._attributes_of = attributes_of
-        self._page: list[Entry] = []
+        self._show = show
+        self._page: Sequence[Line] | None = None
         self._start = 0
-        "position of the page's first entry"
+        "position of the page's first name"
 
     def begin(self) -> None:
-        self._page, self._start = [], 0
+        self._page = None
 
     def items(self, position: int) -> Iterator[tuple[int, bytes, EntryAttributes]]:
         # A call ends with its page. The kernel asks again only from within its last answer, so
         # that the page before this one is never needed.
-        page = self._page_at(position)
-        for behind, entry in enumerate(page[position - self._start :], start=position + 1):
-            yield behind, entry.name, self._attributes_of(entry)
+        page, show, commit = self._page_at(position), self._show, self._commit
+        rest = page[position - self._start :]
+        shown = lasting()
+        for behind, line in enumerate(rest, start=position + 1):
+            show(shown, line, commit)
+            yield behind, line.name, shown
 
-    def _page_at(self, position: int) -> list[Entry]:
-        if position < self._start or not self._page:
-            self._read(b"", 0)
-        while position >= self._start + len(self._page) and len(self._page) == PAGE:
-            self._read(self._page[-1].name, self._start + len(self._page))
-        return self._page
+    def _page_at(self, position: int) -> Sequence[Line]:
+        page = self._page
+        if page is None or position < self._start:
+            page = self._read(b"", 0)
+        while position >= self._start + len(page) and len(page) == PAGE:
+            page = self._read(page[-1].name, self._start + len(page))
+        return page
 
-    def _read(self, after: bytes, start: int) -> None:
-        self._page = self._tree.page(self._directory, self._commit, after=after)
+    def _read(self, after: bytes, start: int) -> Sequence[Line]:
+        page = self._page = self._lines.page(self._directory, self._commit, after=after)
         self._start = start
+        return page

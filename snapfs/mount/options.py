@@ -23,6 +23,8 @@ class MountOptions:
     "cache of opened segments"
     disk_bytes: int = 0
     "cache of sealed segments on disk; 0 for a store that is a disk itself"
+    plain: bool = False
+    "only snapshots and `latest`: nothing that is resolved without being listed"
 
     def fuse(self) -> set[str]:
         """The options that libfuse is given."""

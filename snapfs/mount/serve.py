@@ -4,17 +4,19 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pyfuse3
 import trio
 
+from snapfs.metadata.lines import Lines
 from snapfs.mount.attributes import Appearance
 from snapfs.mount.files import OpenFiles
 from snapfs.mount.filesystem import FileSystem
 from snapfs.mount.following import Follower
+from snapfs.mount.history import History
 from snapfs.mount.layout import Layout
 from snapfs.mount.mountpoint import Machine, check_machine, check_mountpoint
 from snapfs.mount.options import MountOptions
@@ -57,15 +59,17 @@ async def _serve(
     repository: Repository, target: str, options: MountOptions, ready: Callable[[], None],
     reading: AbstractAsyncContextManager[ContentReader], signals: AsyncIterator[int],
 ) -> None:  # fmt: skip
-    layout = Layout(repository.snapshots, repository.tree)
+    layout = Layout(repository.db)
     follower = Follower(repository, layout, every=options.refresh_every)
-    async with reading as contents, together() as tasks:
+    async with reading as contents, _past(repository, options) as history, together() as tasks:
         files = FileSystem(
             repository.tree,
+            Lines(repository.db),
             layout,
             Appearance(repository.tree, options),
             OpenFiles(repository, contents),
             follower,
+            history,
             enable_acl=options.allow_other,
         )
         with mounted(files, target, options):
@@ -74,6 +78,20 @@ async def _serve(
             tasks.start(partial(_announce, target, ready))
             await pyfuse3.main(min_tasks=_WORKERS)
             tasks.cancel()
+
+
+@asynccontextmanager
+async def _past(repository: Repository, options: MountOptions) -> AsyncIterator[History | None]:
+    """What answers about the past; None if it is not wanted."""
+    if options.plain:
+        yield None
+        return
+    appearance = partial(Appearance, options=options)
+    history = History(repository.state.replica, appearance, repository.keys.block_id)
+    try:
+        yield history
+    finally:
+        history.close()
 
 
 async def _announce(target: str, ready: Callable[[], None]) -> None:

@@ -10,20 +10,29 @@ from snapfs.model.identity import SourceNumber
 from snapfs.model.inode import ROOT_INODE, Inode, Kind
 from snapfs.model.snapshot import Source
 from snapfs.mount.attributes import Appearance
-from snapfs.mount.layout import LATEST, Layout, host_inode, latest_inode, source_inode
-from snapfs.mount.listing import Member, OpenDirectory, OwnDirectory
+from snapfs.mount.layout import (
+    BY_TIME,
+    LATEST,
+    Layout,
+    host_inode,
+    latest_inode,
+    source_inode,
+    tagged_inode,
+)
+from snapfs.mount.listing import Member, OwnDirectory
 
 
 class Upper:
     """Root, hosts, sources and the links in them. None means that there is no such thing."""
 
-    def __init__(self, layout: Layout, look: Appearance) -> None:
+    def __init__(self, layout: Layout, look: Appearance, *, plain: bool) -> None:
         self._layout = layout
         self._look = look
+        self._plain = plain
 
     def may_change(self, parent: Inode, name: bytes) -> bool:
         """Whether a name that is there may mean something else by now."""
-        return parent.kind is Kind.SOURCE and name == LATEST
+        return parent.kind is Kind.SOURCE and (name == LATEST or self._is_by_time(name))
 
     def lookup(self, parent: Inode, name: bytes) -> EntryAttributes | None:
         """What this name is in the root, a host or a source."""
@@ -44,17 +53,17 @@ class Upper:
             case Kind.SOURCE:
                 source = self._layout.source_by_number(number)
                 return self._source(source) if source else None
-            case Kind.LINK:
+            case Kind.LINK | Kind.TAGGED:
                 snapshot = self._layout.shown(inode.serial)
-                return self._link(snapshot) if snapshot else None
+                return self._link(snapshot, inode.kind) if snapshot else None
         return self._look.of_folder(ROOT_INODE, self._layout.newest_time_ns())
 
     def target(self, link: Inode) -> bytes | None:
         """Where a link leads, relative to the directory that it is in."""
         snapshot = self._layout.shown(link.serial)
-        return self._layout.name_of(snapshot) if snapshot else None
+        return self._target(snapshot, link.kind) if snapshot else None
 
-    def directory(self, inode: Inode) -> OpenDirectory | None:
+    def directory(self, inode: Inode) -> OwnDirectory | None:
         """A listing of the root, a host or a source."""
         match inode.kind:
             case Kind.NODE if inode.number == ROOT_INODE:
@@ -66,12 +75,11 @@ class Upper:
         return None
 
     def _in_source(self, number: int, name: bytes) -> EntryAttributes | None:
-        if name == LATEST:
-            latest = self._layout.latest(number)
-            return self._link(latest) if latest else None
-        source = self._layout.source_by_number(number)
+        if name == LATEST or self._is_by_time(name):
+            meant = self._layout.meant(number, name)
+            return self._link(meant) if meant else None
         snapshot = self._layout.snapshot(number, name)
-        return self._root(source, snapshot) if source and snapshot else None
+        return self._root(snapshot) if snapshot else None
 
     def _hosts(self) -> Sequence[Member]:
         return [_member(name, partial(self._host, number)) for name, number in self._layout.hosts()]
@@ -83,11 +91,8 @@ class Upper:
         ]
 
     def _snapshots(self, number: int) -> Sequence[Member]:
-        source = self._layout.source_by_number(number)
-        if source is None:
-            return []
         members = [
-            _member(item.name, partial(self._root, source, item.snapshot))
+            _member(item.name, partial(self._root, item.snapshot))
             for item in self._layout.snapshots(number)
         ]
         latest = self._layout.latest(number)
@@ -103,13 +108,21 @@ class Upper:
         latest = self._layout.latest(SourceNumber(source.number))
         return self._look.of_folder(source_inode(source.number), latest.time_ns if latest else 0)
 
-    def _root(self, source: Source, snapshot: Standing) -> EntryAttributes | None:
-        entry = self._layout.root(source, snapshot)
-        return self._look.of_entry(entry, snapshot.number) if entry else None
+    def _root(self, snapshot: Standing) -> EntryAttributes | None:
+        line = self._layout.root(snapshot.number)
+        return self._look.of_line(line, snapshot.number) if line else None
 
-    def _link(self, snapshot: Standing) -> EntryAttributes:
-        target = self._layout.name_of(snapshot)
-        return self._look.of_link(latest_inode(snapshot), target, snapshot.time_ns)
+    def _link(self, snapshot: Standing, kind: Kind = Kind.LINK) -> EntryAttributes:
+        inode = latest_inode(snapshot) if kind is Kind.LINK else tagged_inode(snapshot)
+        return self._look.of_link(inode, self._target(snapshot, kind), snapshot.time_ns)
+
+    def _target(self, snapshot: Standing, kind: Kind) -> bytes:
+        if kind is Kind.TAGGED:
+            return self._layout.tagged_target(snapshot)
+        return self._layout.name_of(snapshot)
+
+    def _is_by_time(self, name: bytes) -> bool:
+        return name[:1] == BY_TIME and not self._plain
 
 
 def _member(name: bytes, attributes: Callable[[], EntryAttributes | None]) -> Member:

@@ -1,6 +1,7 @@
 """What most tests of the mount begin with: an empty repository in memory."""
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,11 @@ async def builder(repository: Repository) -> Builder:
 @pytest.fixture
 def mountpoint(tmp_path: Path) -> Path:
     return tmp_path / "mnt"
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A mount point that other users can reach; pytest closes its own directories to them."""
+    with tempfile.TemporaryDirectory(prefix="snapfs-public-") as place:
+        Path(place).chmod(0o755)
+        yield Path(place) / "mnt"

@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from snapfs.errors import StoreUnavailableError
+from snapfs.metadata.lines import Line, Lines
+from snapfs.model.identity import Commit
 from snapfs.mount import following
 from snapfs.mount.options import MountOptions
 from snapfs.repository.repository import Repository
@@ -77,13 +79,13 @@ async def test_a_name_that_a_snapshot_lacks_is_asked_for_once(
     async with mounted(builder.repository, mountpoint) as root:
         top = root / "web/root" / FIRST
         asked: list[bytes] = []
-        ask = builder.repository.tree.lookup
+        find = Lines.find
 
-        def lookup(directory: int, commit: int, name: bytes) -> object:
+        def counted(self: Lines, directory: int, commit: Commit, name: bytes) -> Line | None:
             asked.append(name)
-            return ask(directory, commit, name)
+            return find(self, directory, commit, name)
 
-        monkeypatch.setattr(builder.repository.tree, "lookup", lookup, raising=False)
+        monkeypatch.setattr(Lines, "find", counted)
         for _ in range(3):
             assert not await use(os.path.exists, top / "missing")
             assert await use(os.path.exists, top / "there")

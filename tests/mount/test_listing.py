@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.metadata.tree import PAGE
-from snapfs.model.identity import Commit
+from snapfs.metadata.lines import PAGE, Lines
+from snapfs.mount.attributes import Appearance
 from snapfs.mount.listing import SnapshotDirectory
+from snapfs.mount.options import MountOptions
 from tests.build import Builder, file
 from tests.mount.mounting import mounted, run, use
 
@@ -53,7 +54,9 @@ async def test_any_position_may_be_asked_for_at_any_time(builder: Builder, posit
     root = tree.lookup(builder.repository.snapshots.sources()[0].anchor, number, b"/")
     assert root is not None
     assert root.child is not None
-    listing = SnapshotDirectory(tree, root.child, Commit(number), lambda entry: entry)
+    look = Appearance(tree, MountOptions())
+    lines = Lines(builder.repository.db)
+    listing = SnapshotDirectory(lines, root.child, number, look.show_line)
     for start in (position, 0, position):
         behind, at = [], start
         while chunk := list(listing.items(at)):

@@ -35,14 +35,6 @@ CLOSED_TO_THE_GROUP = acl(
 "its mask makes the mode 0640, and yet the group may not read"
 
 
-@pytest.fixture
-def public(tmp_path: Path) -> Path:
-    """A mount point that other users can reach."""
-    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        above.chmod(0o755)
-    return tmp_path / "mnt"
-
-
 def _cat(path: Path, user: int, group: int) -> bool:
     """Whether a user can read a file."""
     command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "cat", path]

@@ -94,7 +94,7 @@ async def test_an_unchanged_file_is_asked_for_once(
     asked: list[int] = []
     read = OpenFiles.read
 
-    async def counted(self: OpenFiles, handle: int, offset: int, length: int) -> bytes:
+    async def counted(self: OpenFiles, handle: int, offset: int, length: int) -> bytes | memoryview:
         asked.append(offset)
         return await read(self, handle, offset, length)
 

@@ -37,6 +37,7 @@ class MountedJson(msgspec.Struct):
 @click.option("--allow-other", is_flag=True, help="Let other users in, as far as modes allow.")
 @click.option("--uid", type=click.IntRange(0, 2**32 - 2), help="Show all files as this user's.")
 @click.option("--gid", type=click.IntRange(0, 2**32 - 2), help="Show all files as this group's.")
+@click.option("--plain", is_flag=True, help="Only snapshots: no names that are not listed.")
 @click.option(
     "--cache-size", metavar="SIZE", help="Cache on disk; 5G for S3, none for a directory."
 )
@@ -45,18 +46,23 @@ class MountedJson(msgspec.Struct):
 @click.pass_obj
 def command(
     given: Globals, directory: Path, foreground: bool, allow_other: bool, uid: int | None,
-    gid: int | None, cache_size: str | None, memory: str | None,
+    gid: int | None, plain: bool, cache_size: str | None, memory: str | None,
 ) -> None:  # fmt: skip
     """Mount all snapshots at DIR, an empty directory.
 
     There they are as DIR/HOST/NAME/TIME, and DIR/HOST/NAME/latest. New ones appear by themselves.
     This returns as soon as the mount is ready; 'snapfs umount DIR' ends it.
+
+    In DIR/HOST/NAME some names are there without being listed: @yesterday, @-3d, @2026-11-03 and
+    @tag:TAG lead to the newest snapshot until then; .versions/PATH has all versions of a file,
+    .deleted what the newest snapshot lacks, .changes/@A..@B the difference of two.
     """
     session = begin(given)
     options = MountOptions(
         allow_other=allow_other,
         uid=uid,
         gid=gid,
+        plain=plain,
         memory_bytes=MEMORY_CACHE if memory is None else parse_size(memory),
         disk_bytes=session.disk_cache if cache_size is None else parse_size(cache_size),
     )
@@ -107,6 +113,8 @@ def _command(target: str, given: Globals, options: MountOptions) -> list[str]:
     words += [f"--memory={options.memory_bytes}", f"--cache-size={options.disk_bytes}"]
     if options.allow_other:
         words.append("--allow-other")
+    if options.plain:
+        words.append("--plain")
     if options.uid is not None:
         words.append(f"--uid={options.uid}")
     if options.gid is not None:
