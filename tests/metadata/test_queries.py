@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -12,7 +13,9 @@ from snapfs.formats.parts import BlockPart, DirectoryRow, MoveRow
 from snapfs.formats.records import Forget, New
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.metadata.database import Database
+from snapfs.metadata.lines import Lines
 from snapfs.metadata.local import Confirmed, Local
+from snapfs.metadata.past import Change, Past, Span
 from snapfs.metadata.replica import BLOCKS, Replica
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.tree import Tree
@@ -87,7 +90,9 @@ def test_applying_reads_no_whole_table(replica: Replica) -> None:
 
 def questions(db: Database) -> list[Callable[[], object]]:
     tree, blocks, snapshots = Tree(db), BlockIndex(db), Snapshots(db)
+    lines, past = Lines(db), Past(db)
     source, commit = SourceNumber(1), Commit(1)
+    span = Span(source, Commit(0), commit)
     return [
         lambda: tree.lookup(1, commit, b"a"),
         lambda: tree.page(1, commit),
@@ -99,6 +104,17 @@ def questions(db: Database) -> list[Callable[[], object]]:
         lambda: tree.list_key(1),
         lambda: tree.packs_of_list(1, bytes(32)),
         lambda: tree._add_packs(1, set()),
+        lambda: lines.find(1, commit, b"a"),
+        lambda: lines.page(1, commit),
+        lambda: lines.node(1),
+        lambda: lines.directory(1, commit),
+        lambda: past.versions(source, 1, b"a"),
+        lambda: past.names(source, 1, b""),
+        lambda: past.last(source, 1, b"a"),
+        lambda: past.last_of_directory(source, 1),
+        lambda: past.gone(source, commit, 1, b""),
+        *(partial(past.changed, span, change, 1, b"") for change in Change),
+        lambda: past.place_of(1),
         lambda: blocks.find(BlockKey(bytes(32))),
         lambda: blocks.key(1),
         lambda: blocks.place(1),
@@ -137,3 +153,17 @@ def test_what_this_machine_knows_is_looked_up(tmp_path: Path, replica: Replica) 
     local.known(DirectoryNumber(1), 1, Commit(1))
     local.drop(1, [b"f"])
     assert planned.scans() == []
+
+
+def test_a_question_with_other_values_is_not_compiled_anew(replica: Replica) -> None:
+    lines = Lines(replica.db)
+    compiled: list[object] = []
+    # SQLite asks what is permitted whenever it compiles, and only then.
+    replica.db.connection.authorizer = lambda *what: compiled.append(what) or apsw.SQLITE_OK
+    for directory in range(1, 4):
+        lines.page(directory, Commit(directory), after=b"x" * directory)
+        lines.find(directory, Commit(directory), b"y" * directory)
+        if directory == 1:
+            assert compiled
+            compiled.clear()
+    assert compiled == []
