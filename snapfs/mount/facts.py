@@ -13,7 +13,7 @@ from snapfs.metadata.past import Version
 from snapfs.model.content import Content, Extent, Hole, Stored
 from snapfs.model.identity import Commit
 from snapfs.mount.factnames import NAMES, PREFIX
-from snapfs.mount.views import Sight
+from snapfs.mount.view import Sight
 
 _PACKS_SHOWN = 64
 "names of packs that fit into an attribute; more are counted"

@@ -5,12 +5,11 @@ loop; only reading contents, looking at the log and questions about the past wai
 """
 
 import errno
-import functools
-import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 import pyfuse3
 from pyfuse3 import (
@@ -22,7 +21,6 @@ from pyfuse3 import (
     StatvfsData,
 )
 
-from snapfs.errors import SnapfsError
 from snapfs.metadata.lines import Line, Lines
 from snapfs.metadata.tree import Tree
 from snapfs.model import inode as inodes
@@ -32,6 +30,7 @@ from snapfs.model.inode import Inode, Kind
 from snapfs.mount.attributes import Appearance, absent_for_ever
 from snapfs.mount.directories import OpenDirectories
 from snapfs.mount.factnames import PREFIX
+from snapfs.mount.failing import absent, answer, stale
 from snapfs.mount.files import OpenFiles
 from snapfs.mount.following import Follower
 from snapfs.mount.history import History, PastDirectory
@@ -41,28 +40,8 @@ from snapfs.mount.readonly import ReadOnly
 from snapfs.mount.upper import Upper
 from snapfs.mount.views import BY_TAG, IN_SOURCE
 
-log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 _FACT = PREFIX.encode()
-
-
-def _answer(
-    handler: Callable[Concatenate["FileSystem", P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate["FileSystem", P], Coroutine[Any, Any, T]]:
-    """A handler that answers EIO to its program where the local database fails, and lives on."""
-
-    @functools.wraps(handler)
-    async def answer(self: "FileSystem", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await handler(self, *args, **kwargs)
-        except SnapfsError as error:
-            log.error("%s", error.what)
-            raise FUSEError(errno.EIO) from error
-
-    return answer
 
 
 class FileSystem(ReadOnly):
@@ -85,12 +64,12 @@ class FileSystem(ReadOnly):
         self._upper = Upper(layout, look, plain=history is None)
         self._directories = OpenDirectories(follower, history)
 
-    @_answer
+    @answer
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         parent = _decode(parent_inode)
         if parent.kind is Kind.HELD:
             await self._follower.fresh()
-            return await self._past().lookup(parent, name) or _absent()
+            return await self._past().lookup(parent, name) or absent()
         if name == b".":
             return self._attributes(parent_inode)
         if name == b"..":
@@ -105,9 +84,9 @@ class FileSystem(ReadOnly):
         if found is None:
             await self._follower.fresh()
             found = self._upper.lookup(parent, name) or await self._unlisted(parent, name)
-        return found or _absent()
+        return found or absent()
 
-    @_answer
+    @answer
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
         taken = _decode(inode)
         if taken.kind is Kind.HELD:
@@ -121,14 +100,14 @@ class FileSystem(ReadOnly):
             if inodes.is_held(inode) and self._history is not None:
                 self._history.forget(_decode(inode).number, count)
 
-    @_answer
+    @answer
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         taken = _decode(inode)
         if taken.kind in (Kind.LINK, Kind.TAGGED):
-            return self._upper.target(taken) or _stale()
+            return self._upper.target(taken) or stale()
         return self._node(taken).data or b""
 
-    @_answer
+    @answer
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
         if flags & _WRITING:
             raise FUSEError(errno.EROFS)
@@ -137,7 +116,7 @@ class FileSystem(ReadOnly):
             raise FUSEError(errno.EINVAL)
         return FileInfo(fh=self._files.open(line), keep_cache=True)
 
-    @_answer
+    @answer
     async def read(self, fh: int, off: int, size: int) -> bytes:
         # pyfuse3 takes whatever has bytes, though its types do not say so.
         return cast("bytes", await self._files.read(fh, off, size))
@@ -145,14 +124,14 @@ class FileSystem(ReadOnly):
     async def release(self, fh: int) -> None:
         self._files.close(fh)
 
-    @_answer
+    @answer
     async def opendir(self, inode: int, ctx: RequestContext) -> int:
         directory = self._directory(_decode(inode))
-        return self._directories.open(inode, functools.partial(self._parent, inode), directory)
+        return self._directories.open(inode, partial(self._parent, inode), directory)
 
-    @_answer
+    @answer
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
-        reply = functools.partial(pyfuse3.readdir_reply, token)
+        reply = partial(pyfuse3.readdir_reply, token)
         await self._directories.tell(fh, start_id, reply)
 
     async def releasedir(self, fh: int) -> None:
@@ -165,7 +144,7 @@ class FileSystem(ReadOnly):
         status.f_namemax = 255
         return status
 
-    @_answer
+    @answer
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         taken = _decode(inode)
         if taken.kind is Kind.HELD:
@@ -180,7 +159,7 @@ class FileSystem(ReadOnly):
             raise FUSEError(pyfuse3.ENOATTR)
         return found
 
-    @_answer
+    @answer
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
         return [name for name, _ in self._xattrs(_decode(inode))]
 
@@ -197,7 +176,7 @@ class FileSystem(ReadOnly):
         return None
 
     def _past(self) -> History:
-        return self._history or _stale()
+        return self._history or stale()
 
     # --- what is there
 
@@ -205,11 +184,11 @@ class FileSystem(ReadOnly):
         taken = _decode(inode)
         if taken.kind is Kind.DIRECTORY:
             self._require_shown(taken.serial)
-            line = self._lines.directory(taken.number, Commit(taken.serial)) or _stale()
+            line = self._lines.directory(taken.number, Commit(taken.serial)) or stale()
             return self._look.of_line(line, taken.serial)
         if taken.kind is Kind.NODE and not _is_root(taken):
             return self._look.of_line(self._node(taken), 0)
-        return self._upper.attributes(taken) or _stale()
+        return self._upper.attributes(taken) or stale()
 
     def _directory(self, inode: Inode) -> OpenDirectory | PastDirectory:
         if inode.kind is Kind.DIRECTORY:
@@ -227,32 +206,32 @@ class FileSystem(ReadOnly):
         if inode == inodes.ROOT_INODE or inodes.is_held(inode):
             # Which directory of the past one came from is not known. The kernel knows it itself.
             return inode
-        return self._layout.parent(_decode(inode)) or _stale()
+        return self._layout.parent(_decode(inode)) or stale()
 
     def _node(self, inode: Inode) -> Line:
         if inode.kind is not Kind.NODE:
             raise FUSEError(errno.EINVAL)
-        return self._lines.node(inode.number) or _stale()
+        return self._lines.node(inode.number) or stale()
 
     def _xattrs(self, inode: Inode) -> XattrPairs:
         if inode.kind is Kind.DIRECTORY:
             self._require_shown(inode.serial)
-            entry = self._tree.directory(inode.number, Commit(inode.serial)) or _stale()
+            entry = self._tree.directory(inode.number, Commit(inode.serial)) or stale()
             return entry.node.attributes.xattrs
         if inode.kind is Kind.NODE and not _is_root(inode):
-            return (self._tree.node(inode.number) or _stale()).attributes.xattrs
+            return (self._tree.node(inode.number) or stale()).attributes.xattrs
         return ()
 
     def _require_shown(self, serial: int) -> None:
         if self._layout.shown(serial) is None:
-            _stale()
+            stale()
 
 
 def _decode(inode: int) -> Inode:
     try:
         return inodes.decode(inode)
     except ValueError:
-        _stale()
+        stale()
 
 
 def _is_root(inode: Inode) -> bool:
@@ -261,12 +240,3 @@ def _is_root(inode: Inode) -> bool:
 
 def _is_directory(inode: Inode) -> bool:
     return inode.kind not in (Kind.NODE, Kind.LINK, Kind.TAGGED) or _is_root(inode)
-
-
-def _absent() -> NoReturn:
-    # Raised, not returned: the kernel must ask again, for the name may come to be.
-    raise FUSEError(errno.ENOENT)
-
-
-def _stale() -> NoReturn:
-    raise FUSEError(errno.ESTALE)

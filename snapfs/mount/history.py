@@ -21,12 +21,13 @@ from snapfs.metadata.tree import Tree
 from snapfs.model.attributes import XattrPairs
 from snapfs.model.identity import SourceNumber
 from snapfs.model.inode import Inode, Kind, decode
-from snapfs.mount import views
 from snapfs.mount.attributes import Appearance
 from snapfs.mount.facts import Facts
 from snapfs.mount.held import Held
 from snapfs.mount.layout import Layout, tagged_inode
-from snapfs.mount.views import Found, Sight, View
+from snapfs.mount.tagged import Tags
+from snapfs.mount.view import Found, Sight, View
+from snapfs.mount.views import in_source
 
 T = TypeVar("T")
 _ACL = b"system.posix_acl_access"
@@ -183,9 +184,9 @@ class _Looking:
             self._layout.refresh()
 
     def top(self, source: SourceNumber | None, name: bytes) -> Seen | None:
-        view: View | None = views.Tags()
+        view: View | None = Tags()
         if source is not None:
-            view = views.in_source(self._sight, source, name)
+            view = in_source(self._sight, source, name)
         return self._seen(Found(name, view.line(self._sight), view)) if view else None
 
     def lookup(self, view: View, name: bytes) -> Seen | None:

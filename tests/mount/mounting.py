@@ -1,5 +1,7 @@
 """Mounts for tests: in this process, with the accesses made in threads."""
 
+import ctypes
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,3 +56,22 @@ async def run(*command: str | Path) -> str:
             [str(word) for word in command], capture_stdout=True, capture_stderr=True
         )
     return done.stdout.decode(errors="surrogateescape")
+
+
+def getdents(path: Path, size: int) -> list[str]:
+    """Names by the system call itself, in a buffer of `size` bytes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    buffer = ctypes.create_string_buffer(size)
+    names = []
+    try:
+        while (count := libc.syscall(217, descriptor, buffer, size)) > 0:
+            at = 0
+            while at < count:
+                length = int.from_bytes(buffer[at + 16 : at + 18], "little")
+                names.append(buffer[at + 19 : at + length].split(b"\0")[0].decode())
+                at += length
+    finally:
+        os.close(descriptor)
+    assert count == 0
+    return names

@@ -11,7 +11,7 @@ from snapfs.mount.attributes import Appearance
 from snapfs.mount.listing import SnapshotDirectory
 from snapfs.mount.options import MountOptions
 from tests.build import Builder, file
-from tests.mount.mounting import mounted, run, use
+from tests.mount.mounting import getdents, mounted, run, use
 
 MANY = 20_000
 
@@ -33,7 +33,7 @@ async def test_small_buffers_lose_and_repeat_nothing(
     names = [f"{at:05}" for at in range(2 * PAGE + 100)]
     await builder.commit({f"/big/{name}": file() for name in names})
     async with mounted(builder.repository, mountpoint) as root:
-        listed = await use(_getdents, root / "web/root/latest/big", size)
+        listed = await use(getdents, root / "web/root/latest/big", size)
         assert listed == [".", "..", *names]
 
 
@@ -63,25 +63,6 @@ async def test_any_position_may_be_asked_for_at_any_time(builder: Builder, posit
             behind += [name for _, name, _ in chunk]
             at = chunk[-1][0]
         assert behind == names[start:]
-
-
-def _getdents(path: Path, size: int) -> list[str]:
-    """Names by the system call itself, in a buffer of `size` bytes."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    buffer = ctypes.create_string_buffer(size)
-    names = []
-    try:
-        while (count := libc.syscall(217, descriptor, buffer, size)) > 0:
-            at = 0
-            while at < count:
-                length = int.from_bytes(buffer[at + 16 : at + 18], "little")
-                names.append(buffer[at + 19 : at + length].split(b"\0")[0].decode())
-                at += length
-    finally:
-        os.close(descriptor)
-    assert count == 0
-    return names
 
 
 def _rewind(path: Path) -> tuple[list[str], list[str], list[str]]:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -10,9 +12,11 @@ from snapfs.formats import records
 from snapfs.model.identity import Attempt, Commit
 from snapfs.mount import following
 from snapfs.mount.held import Held
+from snapfs.mount.history import PastDirectory
 from snapfs.mount.options import MountOptions
+from snapfs.mount.view import Found, Sight, View
 from tests.build import Builder, file, folder, link
-from tests.mount.mounting import mounted, run, use
+from tests.mount.mounting import getdents, mounted, run, use
 
 FIRST = "2025-11-13T021320Z"
 SECOND = "2025-11-13T031320Z"
@@ -339,12 +343,29 @@ async def test_directories_of_the_past_are_let_go_of(
         tables.append(self)
 
     monkeypatch.setattr(Held, "__init__", created)
-    await _three(builder)
+    names = [f"{at:04}" for at in range(700)]
+    await builder.commit({f"/dir/{name}": file() for name in names})
     async with mounted(builder.repository, mountpoint) as root:
-        await run("find", root / "web/root/.versions", "-ls")
+        versions = root / "web/root/.versions"
+        # What an answer has no room for is told again, and the kernel has not counted it.
+        assert await use(getdents, versions / "dir", 300) == [".", "..", *names]
         [table] = tables
-        assert len(table) > 3
+        assert len(table) > len(names)
         if os.geteuid() == 0:
             await use(Path("/proc/sys/vm/drop_caches").write_text, "2")
             assert len(table) <= 2
-        assert len(await use(os.listdir, root / "web/root/.versions/dir")) == 4
+        assert await use(os.listdir, versions / "dir") == names
+
+
+@pytest.mark.parametrize("position", [0, 1, 127, 128, 129, 200, 299, 300])
+def test_any_position_in_a_listing_may_be_asked_for(position: int) -> None:
+    names = [b"%03d" % at for at in range(300)]
+    view = cast("View", SimpleNamespace(entries=lambda _: (Found(name) for name in names)))
+    nothing = cast("Sight", None)
+    directory = PastDirectory(view)
+    for start in (position, 0, position):
+        found: list[bytes] = []
+        while chunk := directory.behind(start + len(found), nothing):
+            # As if there were no room for the last.
+            found += [one.name for one in chunk[: max(len(chunk) - 1, 1)]]
+        assert found == names[start:]
