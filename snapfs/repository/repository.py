@@ -26,7 +26,7 @@ from snapfs.repository.reader import ContentReader
 from snapfs.repository.segmentcache import DiskCache
 from snapfs.repository.segments import open_fetcher
 from snapfs.repository.state import Directories, Place, State, check_place, remember_place
-from snapfs.repository.viewlock import view_held
+from snapfs.repository.viewlock import drop_older_views, view_held
 from snapfs.stores.base import Store
 
 MEMORY_CACHE = 64 * 1024 * 1024
@@ -145,6 +145,7 @@ async def open_view(
 ) -> AsyncIterator[Repository]:
     """This machine's view of a repository whose keys are known. Nobody replaces it meanwhile."""
     state = State(directories, keys.repository)
+    drop_older_views(state)
     async with view_held(state), _opened(state, store, keys, world) as repository:
         yield repository
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,11 @@ from pathlib import Path
 from blake3 import blake3
 
 from snapfs.errors import LocalError, WrongRepositoryError
+from snapfs.metadata.replica import VERSION
 from snapfs.model.identity import RepositoryId
+
+REPLICA = f"replica-{VERSION}.db"
+_OF_REPLICA = re.compile(r"replica-(\d+)\.db(?:-wal|-shm)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,16 @@ class State:
 
     @property
     def replica(self) -> Path:
-        return self.directory / "replica.db"
+        """The view of the log. Programs with other tables have one of their own beside it."""
+        return self.directory / REPLICA
+
+    def older_replicas(self) -> list[Path]:
+        """The views of older programs, with the files that belong to them."""
+        return [
+            path
+            for path in self.directory.glob("replica-*.db*")
+            if (known := _OF_REPLICA.fullmatch(path.name)) and int(known[1]) < VERSION
+        ]
 
     @property
     def local(self) -> Path:

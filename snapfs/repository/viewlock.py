@@ -5,7 +5,7 @@ A process that kept a replaced view would compute deltas from what no longer fol
 
 import fcntl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +35,16 @@ def view_alone(state: State) -> Iterator[None]:
                 hint="end it (a mount with 'snapfs umount'), and run 'snapfs repair' again",
             ) from None
         yield
+
+
+def drop_older_views(state: State) -> None:
+    """Remove the views of older programs, once none of them runs any more."""
+    older = state.older_replicas()
+    if not older:
+        return
+    with suppress(BusyError), view_alone(state), local_errors(state.directory):
+        for path in older:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from snapfs.formats import objects, records
 from snapfs.jobs.check import CheckReport
 from snapfs.metadata.compare import TABLES
 from snapfs.model.identity import Attempt
-from snapfs.repository.state import State
+from snapfs.repository.state import REPLICA, State
 from tests.build import Builder, file
 from tests.jobs.checking import (
     Scene,
@@ -76,7 +76,7 @@ async def damaged(
     async def check_with(sql: str) -> CheckReport:
         nonlocal copies
         copies += 1
-        copy = directory / f"{copies}" / "replica.db"
+        copy = directory / f"{copies}" / REPLICA
         copy.parent.mkdir()
         made.repository.db.execute("VACUUM INTO ?", (str(copy),))
         _damage(copy, sql)
@@ -90,7 +90,7 @@ async def damaged(
 
 
 def _of(table: str) -> tuple[str, str]:
-    return ("database", f"replica.db: {table}")
+    return ("database", f"{REPLICA}: {table}")
 
 
 async def test_lost_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,7 +357,7 @@ async def test_a_newer_local_database_is_not_believed(tree: Path, tmp_path: Path
         (tree / "d/f0").write_bytes(b"changed")
         await host.capture()
     store.objects = kept
-    for path in _databases(tmp_path / "m", "replica.db"):
+    for path in _databases(tmp_path / "m", "replica-*.db"):
         path.unlink()
     async with machine(store, tmp_path / "m", tree) as host:
         report = await host.capture()

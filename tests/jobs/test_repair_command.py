@@ -43,13 +43,13 @@ def test_a_damaged_pack(snapfs: Snapfs) -> None:
 
 
 def test_a_damaged_database(snapfs: Snapfs) -> None:
-    (replica,) = (snapfs.home / "state").rglob("replica.db")
+    (replica,) = (snapfs.home / "state").rglob("replica-*.db")
     replica.write_bytes(b"garbage")
     failed = snapfs("snapshots", status=1)
     assert "'snapfs repair' builds it again" in failed.stderr
     assert "would be moved aside" in snapfs("repair", "--dry-run", status=3).text
     done = snapfs("repair")
-    assert "the damaged one is replica.db.quarantine-" in done.text
+    assert f"the damaged one is {replica.name}.quarantine-" in done.text
     assert len(snapfs("snapshots", "--json").json) == 1
     assert "nothing is damaged" in snapfs("check", "--read-data").text
 

@@ -77,7 +77,7 @@ async def test_a_dry_run(tmp_path: Path) -> None:
             damage(state.replica)
             before = state.replica.read_bytes()
             report = await repaired(store, tmp_path, DRY)
-            assert report.set_aside == ("replica.db",)
+            assert report.set_aside == (state.replica.name,)
             assert not report.sound
             assert state.replica.read_bytes() == before
             assert quarantined(tmp_path) == []

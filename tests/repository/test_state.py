@@ -17,6 +17,7 @@ from snapfs.repository.state import (
     make_private,
     remember_place,
 )
+from snapfs.repository.viewlock import view_held
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, built
 
@@ -93,3 +94,23 @@ async def test_a_garbage_replica_says_what_to_do_and_is_built_again(tmp_path: Pa
     path.unlink()
     async with built(store, tmp_path) as repository:
         assert repository.replica.tip().number == 1
+
+
+async def test_a_program_with_other_tables_has_a_view_of_its_own(
+    directories: Directories, tmp_path: Path
+) -> None:
+    """An older program may go on with its view; once it has ended that is removed."""
+    store = MemoryStore()
+    async with built(store, tmp_path / "a"):
+        pass
+    state = State(directories, KEYS.repository)
+    older = [state.directory / f"replica-0.db{suffix}" for suffix in ("", "-wal", "-shm")]
+    kept = [state.directory / name for name in ("replica-999.db", "replica-0.db.quarantine-x")]
+    for path in (*older, *kept):
+        path.write_bytes(b"tables that nobody knows")
+    async with view_held(state), open_view(store, directories, KEYS, World()) as repository:
+        await repository.log.catch_up()
+        assert all(path.exists() for path in older)
+    async with open_view(store, directories, KEYS, World()):
+        assert not any(path.exists() for path in older)
+    assert all(path.exists() for path in kept)

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from snapfs.metadata.database import Database
+from snapfs.repository.state import REPLICA
 from snapfs.stores.memory import MemoryStore
 from tests.jobs.ingesting import machine
 from tests.manifest import Kept
@@ -116,7 +117,7 @@ async def test_files_of_different_ages(story: Story, tally: Tally) -> None:
     await _capture(story)
     story.copy()
     old, new = story.copies
-    for older in ("replica.db", "local.db"):
+    for older in (REPLICA, "local.db"):
         mixed = story.folder / f"with an old {older}"
         shutil.copytree(new, mixed)
         (database,) = old.rglob(older)
@@ -137,7 +138,7 @@ async def test_commits_that_power_took(story: Story, tally: Tally) -> None:
         for number, part in enumerate(_CUTS):
             if (at + number) % 2 and _EACH > 1:
                 continue
-            _cut(state, "replica.db-wal", part)
+            _cut(state, f"{REPLICA}-wal", part)
             _cut(state, "local.db-wal", _CUTS[(at + number // 2) % len(_CUTS)])
             await story.go_on_from("cut", state)
             cut += 1
@@ -157,16 +158,16 @@ def _cut(state: Path, name: str, part: float) -> None:
 
 def test_cutting_takes_something(tmp_path: Path) -> None:
     """What the test above relies on: a cut log is an older position, and no error."""
-    path = tmp_path / "replica.db"
+    path = tmp_path / REPLICA
     with Database.create_or_open(path, "replica.sql", 1) as db:
         with db.writing():
             db.execute("INSERT INTO fact VALUES ('a', 'b')")
         shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("*-shm"))
-    wal = tmp_path / "copy" / "replica.db-wal"
+    wal = tmp_path / "copy" / f"{REPLICA}-wal"
     counts = []
     for size in (wal.stat().st_size, wal.stat().st_size - 10):
         os.truncate(wal, size)
         shutil.copytree(tmp_path / "copy", tmp_path / f"{size}")
-        with Database.create_or_open(tmp_path / f"{size}" / "replica.db", "replica.sql", 1) as db:
+        with Database.create_or_open(tmp_path / f"{size}" / REPLICA, "replica.sql", 1) as db:
             counts.append(len(db.rows("SELECT * FROM fact")))
     assert counts == [1, 0]
