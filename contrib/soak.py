@@ -54,9 +54,9 @@ def main() -> int:
     with _store(given.store, folder) as place:
         soak = Soak(folder, place)
         sound = soak.run(given.minutes * 60)
+    print(soak.summary(), "" if sound else f"\nSOMETHING IS WRONG: see {folder}")
     if sound and not given.folder:
         shutil.rmtree(folder)
-    print(soak.summary(), "" if sound else f"\nSOMETHING IS WRONG: see {folder}")
     return 0 if sound else 1
 
 
