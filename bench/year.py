@@ -112,6 +112,17 @@ async def _opened(folder: Path) -> AsyncIterator[tuple[Clock, Repository]]:
         yield clock, repository
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How long a step took."""
+
+    day: int
+    wall: float
+    "seconds"
+    cpu: float
+    "seconds of the processor, on all cores: what others do on the machine moves it little"
+
+
 @dataclass(slots=True)
 class Year:
     """The work of each day, timed."""
@@ -121,10 +132,11 @@ class Year:
     "of the repository"
     tree: ChangingTree
     clock: Clock
-    seconds: dict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
-    "day and seconds of each step"
+    steps: dict[str, list[Step]] = field(default_factory=lambda: defaultdict(list))
     taken: dict[int, int] = field(default_factory=dict)
     "day of each snapshot"
+    tightness: list[tuple[float, float]] = field(default_factory=list)
+    "after each prune: bytes of the packs in use, and of all, for each that is needed or undoable"
     copied: int = 0
     today: int = 0
 
@@ -167,17 +179,25 @@ class Year:
     def table(self) -> None:
         """Print the medians of each quarter, and what there is in the end."""
         quarter = (self.today + 1) / 4
-        print(f"{'seconds, median':<16}" + "".join(f"{f'Q{at + 1}':>9}" for at in range(4)))
-        for step, measured in self.seconds.items():
-            cells = [[s for day, s in measured if day // quarter == at] for at in range(4)]
-            shown = (f"{statistics.median(cell):9.3f}" if cell else f"{'-':>9}" for cell in cells)
-            print(f"{step:<16}" + "".join(shown))
+        print(f"{'seconds, median':<20}" + "".join(f"{f'Q{at + 1}':>9}" for at in range(4)))
+        for name, steps in self.steps.items():
+            cells = [[step for step in steps if step.day // quarter == at] for at in range(4)]
+            print(f"{name:<20}" + _medians([[step.wall for step in cell] for cell in cells]))
+            print(f"{'  of the processor':<20}" + _medians([[s.cpu for s in c] for c in cells]))
         left = list(self.repository.snapshots.stream())
         print(
             f"{len(self.tree.files):,} files, {len(self.taken)} snapshots taken, {len(left)} left; "
             f"{self.repository.replica.tip().number:,} records; "
             f"{self.copied / _MEBIBYTE:.0f} MiB repacked in all"
         )
+        for what, multiples in zip(
+            ("in use", "with what waits to be deleted"), zip(*self.tightness, strict=True),
+            strict=True,
+        ):  # fmt: skip
+            print(
+                f"packs {what} after each prune, to what is needed or can be undone: "
+                f"median {statistics.median(multiples):.3f}x, worst {max(multiples):.3f}x"
+            )
 
     async def verify(self) -> bool:
         """Whether each snapshot is what the tree was on its day, and a check finds nothing."""
@@ -195,9 +215,10 @@ class Year:
         return wrong == 0 and report.sound
 
     async def _timed(self, step: str, work: Callable[[], Awaitable[_T]]) -> _T:
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         result = await work()
-        self.seconds[step].append((self.today, time.perf_counter() - began))
+        wall, cpu = time.perf_counter() - began, time.process_time() - busy
+        self.steps[step].append(Step(self.today, wall, cpu))
         return result
 
     async def _ingest(self) -> int:
@@ -215,6 +236,10 @@ class Year:
     async def _prune(self) -> None:
         report = await prune(self.repository, PruneOptions(host=_HOST), Progress())
         self.copied += report.copied_bytes
+        plan = report.plan
+        needed = plan.kept_bytes - plan.kept_unused + plan.copied_bytes
+        in_use = plan.kept_bytes + report.copied_bytes
+        self.tightness.append((in_use / needed, self._stored(objects.PACKS) / needed))
 
     async def _states(
         self, reader: ContentReader, snapshot: Snapshot, known: dict[int, bytes]
@@ -244,7 +269,11 @@ class Year:
         return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
     def _last(self, step: str) -> str:
-        return f"{step} {self.seconds[step][-1][1]:.2f} s"
+        return f"{step} {self.steps[step][-1].wall:.2f} s"
+
+
+def _medians(cells: list[list[float]]) -> str:
+    return "".join(f"{statistics.median(c):9.3f}" if c else f"{'-':>9}" for c in cells)
 
 
 def _needed(db: Database, since_ns: int | None) -> float:

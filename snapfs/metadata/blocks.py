@@ -44,8 +44,12 @@ def apply_blocks(
     db.execute_many("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", blocks)
     for suspect in part.suspects:
         _apply_suspect(db, suspect, commit)
+    # Asked once: after repacks alone nothing is damaged, and moves are many.
+    damaged = bool(part.moves) and _any_suspect(db)
     for move in part.moves:
-        _apply_move(db, move, firsts[0], new, commit)
+        _apply_move(db, move, firsts[0], new)
+        if damaged:
+            _end_suspicion(db, move, commit)
 
 
 def _segments(row: PackRow, pack: int, segment: int, block: int) -> list[Row]:
@@ -81,7 +85,11 @@ def _apply_suspect(db: Database, suspect: SuspectRow, commit: Commit) -> None:
         )
 
 
-def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, commit: Commit) -> None:
+def _any_suspect(db: Database) -> bool:
+    return db.row(f"SELECT 1 FROM suspect WHERE last = {OPEN} LIMIT 1") is not None
+
+
+def _apply_move(db: Database, move: MoveRow, first_block: int, new: New) -> None:
     """Point blocks at where this record's packs hold them now."""
     origin, count = _origin(db, move.pack, move.segment)
     _check(len(move.blocks) == len(move.positions))
@@ -98,10 +106,15 @@ def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, commit:
         db.execute(
             "UPDATE block SET segment = ?, offset = ? WHERE number = ?", (*moved, origin + place)
         )
-        db.execute(
-            "UPDATE suspect SET last = ? WHERE block = ? AND last = ?",
-            (commit, origin + place, OPEN),
-        )
+
+
+def _end_suspicion(db: Database, move: MoveRow, commit: Commit) -> None:
+    """What was damaged has a copy that is not."""
+    origin, _ = _origin(db, move.pack, move.segment)
+    db.execute_many(
+        "UPDATE suspect SET last = ? WHERE block = ? AND last = ?",
+        [(commit, origin + place, OPEN) for place in move.blocks],
+    )
 
 
 def _origin(db: Database, pack: bytes, place: int) -> tuple[int, int]:

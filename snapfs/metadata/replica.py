@@ -63,6 +63,13 @@ class Replica:
         """Open the replica at `path`, an empty one where there is none. Raises as Database."""
         return cls(Database.create_or_open(path, SCHEMA, VERSION))
 
+    @classmethod
+    def open_temporary(cls, path: Path) -> "Replica":
+        """An empty replica that its caller removes in the end. Raises as Database."""
+        replica = cls.open(path)
+        replica.db.give_up_durability()
+        return replica
+
     def tip(self) -> Tip:
         """The last record known; number 0 where there is none."""
         return _tip(self._reading)

@@ -22,7 +22,7 @@ async def replayed(repository: Repository) -> AsyncIterator[Replica]:
     Raises what catching up raises: LogCutError, NewerFormatError, DamagedError, StoreError.
     """
     with scratch(repository.state) as folder:
-        replica = await trio.to_thread.run_sync(Replica.open, folder / "replica.db")
+        replica = await trio.to_thread.run_sync(Replica.open_temporary, folder / "replica.db")
         with replica.db:
             await catch_up_apart(repository, replica)
             yield replica

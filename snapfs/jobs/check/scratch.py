@@ -136,9 +136,7 @@ class Scratch:
 def open_scratch(state: State, progress: Progress) -> Iterator[Scratch]:
     """An empty replay, which is removed in the end. Raises LocalError."""
     with scratch(state) as directory:
-        replica = Replica.open(directory / "replay.db")
+        replica = Replica.open_temporary(directory / "replay.db")
         with replica.db as db:
-            # Nobody needs it after a power failure.
-            db.execute("PRAGMA synchronous = off")
             db.execute(_NOTES)
             yield Scratch(replica, progress)
