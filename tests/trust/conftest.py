@@ -1,6 +1,7 @@
 """What these tests have tried, counted and told at the end."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -18,6 +19,8 @@ class Tally:
     "older, cut or missing local states that were gone on from"
     snapshots: int = 0
     "of many hosts, compared with what was captured"
+    met: Counter[str] = field(default_factory=Counter)
+    "what ingests and prunes at once came to"
 
     def lines(self) -> list[str]:
         """For people; what was not tried has none."""
@@ -26,6 +29,7 @@ class Tally:
             f"{self.fault_cases} fault cases hit": self.fault_cases,
             f"{self.states} older, cut or lost states": self.states,
             f"{self.snapshots} snapshots of many hosts compared": self.snapshots,
+            "race: " + ", ".join(f"{n} {what}" for what, n in self.met.items()): len(self.met),
         }
         return [line for line, count in told.items() if count]
 

@@ -88,14 +88,15 @@ class Worker:
 
     async def round(self) -> None:
         """Change something, then do something."""
-        self._change(self.folder / f"tree{self.number}")
+        self.change(self.folder / f"tree{self.number}")
         kinds: list[Callable[[], Awaitable[None]]] = [
             self._capture, self._capture, self._capture, self._capture_shared, self._read,
             self._tag, self._forget, self._forget, self._prune,
         ]  # fmt: skip
         await self.chance.choice(kinds)()
 
-    def _change(self, tree: Path) -> None:
+    def change(self, tree: Path) -> None:
+        """Write some of few contents, so that they come back, and take some files away."""
         for _ in range(self.chance.randrange(6)):
             path = tree / f"d{self.chance.randrange(4)}" / f"f{self.chance.randrange(8)}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,13 +108,14 @@ class Worker:
 
     async def _capture(self) -> None:
         async with self.open() as host:
-            await self._ingest(host)
+            await self.ingest(host)
 
     async def _capture_shared(self) -> None:
         async with self.open(shared=True) as host:
-            await self._ingest(host)
+            await self.ingest(host)
 
-    async def _ingest(self, host: Machine) -> None:
+    async def ingest(self, host: Machine) -> None:
+        """Capture the host's tree. What is expected is noted before, that it was made after."""
         label = f"t{self.number}-{uuid4().hex}"
         self.notes.begin(label, host.tree)
         report = await host.ingest(tags=(label,), progress_rows=self.chance.choice((2, 1000)))
@@ -121,18 +123,19 @@ class Worker:
         self.notes.note(label, "made")
 
     async def _read(self) -> None:
-        """Compare any snapshot with what its host has noted; it may be forgotten meanwhile."""
         async with self.open() as host:
             await host.repository.catch_up_all()
-            snapshot = self._any(host)
-            if snapshot is None:
-                return
-            label = label_of(snapshot)
-            try:
-                await compare(host, snapshot, self.notes)
-            except (DamagedError, AssertionError):
-                if label not in self.notes.labels("forgotten"):
-                    raise
+            if snapshot := self._any(host):
+                await self.read(host, snapshot)
+
+    async def read(self, host: Machine, snapshot: Snapshot) -> None:
+        """Compare a snapshot with what its host has noted; it may be forgotten meanwhile."""
+        label = label_of(snapshot)
+        try:
+            await compare(host, snapshot, self.notes)
+        except (DamagedError, AssertionError):
+            if label not in self.notes.labels("forgotten"):
+                raise
 
     async def _tag(self) -> None:
         async with self.open() as host:
@@ -144,10 +147,14 @@ class Worker:
         async with self.open() as host:
             await host.repository.catch_up()
             if snapshot := self._any(host):
-                self.notes.note(label_of(snapshot), "forgotten")
-                body = records.Forget((snapshot.id,))
-                attempt = Attempt(host.repository.world.random(16))
-                await host.repository.publish(attempt, lambda: body, host.host)
+                await self.forget(host, snapshot)
+
+    async def forget(self, host: Machine, snapshot: Snapshot) -> None:
+        """Forget a snapshot. That it may be gone is noted before."""
+        self.notes.note(label_of(snapshot), "forgotten")
+        body = records.Forget((snapshot.id,))
+        attempt = Attempt(host.repository.world.random(16))
+        await host.repository.publish(attempt, lambda: body, host.host)
 
     async def _prune(self) -> None:
         now = self.chance.random() < 0.7
