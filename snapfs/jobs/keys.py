@@ -1,10 +1,11 @@
 """Key slots of a repository: listing, adding, removing, and changing a passphrase."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
-from snapfs.errors import UsageError
+from snapfs.errors import ObjectNotFoundError, UsageError
 from snapfs.formats import limits, objects, slots
 from snapfs.formats.slots import Derivation, KeySlot, SlotKind
 from snapfs.repository.keys import Keys, read_key_objects
@@ -63,7 +64,8 @@ async def change_passphrase(
 ) -> str:  # fmt: skip
     """Replace the slot that was opened by one of the same label for a new passphrase.
 
-    The new slot is durable BEFORE the old one goes: a crash between leaves both.
+    The new slot is durable BEFORE the old one goes: a crash between leaves both. Raises UsageError
+    at the limit, and where another host removes the new slot meanwhile.
     """
     found = await read_key_objects(store)
     current = next((item.slot for item in found.slots if item.id == keys.slot), None)
@@ -72,7 +74,7 @@ async def change_passphrase(
         store, keys, passphrase, SlotKind.PASSPHRASE, label, world, derivation, replacing=True
     )
     if current is not None and current.kind is SlotKind.PASSPHRASE:
-        await store.delete(objects.slot(keys.slot))
+        await _delete(store, keys, keys.slot)
     return id_
 
 
@@ -89,13 +91,35 @@ async def remove_slot(store: Store, keys: Keys, id_prefix: str) -> SlotInfo:
             hint="'snapfs key list' shows them",
         )
     sound = [info for info in infos if not info.damaged]
-    if not chosen[0].damaged and len(sound) == 1:
-        raise UsageError(
-            "this is the last key slot: without it nobody can open the repository",
-            hint="add another with 'snapfs key add' first",
-        )
-    await store.delete(objects.slot(chosen[0].id))
+    if chosen[0].damaged:
+        await store.delete(objects.slot(chosen[0].id))
+        return chosen[0]
+    if len(sound) == 1:
+        raise _last()
+    await _delete(store, keys, chosen[0].id)
     return chosen[0]
+
+
+async def _delete(store: Store, keys: Keys, id_: str) -> None:
+    """Delete a sound slot; bring it back where no other is left, and raise UsageError.
+
+    Slots are in no log: two hosts that remove different ones do not see each other BEFORE. Whoever
+    looks last AFTER its deletion sees that none is left.
+    """
+    name = objects.slot(id_)
+    with suppress(ObjectNotFoundError):
+        data = await store.get(name)
+        await store.delete(name)
+        if all(slot.damaged for slot in await list_slots(store, keys)):
+            await store.put(name, data)
+            raise _last()
+
+
+def _last() -> UsageError:
+    return UsageError(
+        "this is the last key slot: without it nobody can open the repository",
+        hint="add another with 'snapfs key add' first",
+    )
 
 
 async def _add(

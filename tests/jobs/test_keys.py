@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from snapfs.errors import StoreError, UsageError, WrongPassphraseError
 from snapfs.formats import limits, objects
@@ -120,6 +122,29 @@ async def test_the_last_slot_stays(story: Story) -> None:
     assert "key add" in raised.value.hint
     assert (await remove_slot(story.store, story.keys, "ff")).damaged
     assert await story.opens("first")
+
+
+async def test_two_that_remove_at_once_leave_one(story: Story) -> None:
+    """Each of them sees two slots, and removes another one."""
+    at_once = trio.Event()
+    refused = 0
+
+    async def remove(id_: str) -> None:
+        nonlocal refused
+        try:
+            await remove_slot(story.store, story.keys, id_)
+        except UsageError:
+            refused += 1
+
+    story.store.queue("delete", Fault(wait=at_once), Fault(wait=at_once))
+    async with trio.open_nursery() as nursery:
+        for slot in await list_slots(story.store, story.keys):
+            nursery.start_soon(remove, slot.id)
+        await wait_all_tasks_blocked()
+        at_once.set()
+    story.store.assert_all_hit()
+    opened = [secret for secret in ("first", story.recovery_code) if await story.opens(secret)]
+    assert len(opened) == refused > 0
 
 
 async def test_a_damaged_slot_is_shown_and_keeps_nobody_out(story: Story) -> None:
