@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,19 @@ pytestmark = pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE"
 @pytest.fixture
 def mountpoint(tmp_path: Path) -> Iterator[Path]:
     """An empty directory, where nothing is mounted any more afterwards."""
-    place = tmp_path / "mnt"
+    with _empty(tmp_path / "mnt") as place:
+        yield place
+
+
+@pytest.fixture
+def other_mountpoint(tmp_path: Path) -> Iterator[Path]:
+    """A second one."""
+    with _empty(tmp_path / "other") as place:
+        yield place
+
+
+@contextmanager
+def _empty(place: Path) -> Iterator[Path]:
     place.mkdir()
     yield place
     with suppress(FileNotFoundError):
@@ -40,6 +52,21 @@ def test_in_the_background(snapfs: Snapfs, tree: Path, mountpoint: Path) -> None
 
     snapfs("umount", mountpoint)
     assert not mountpoint.is_mount()
+
+
+def test_two_at_once(snapfs: Snapfs, tree: Path, mountpoint: Path, other_mountpoint: Path) -> None:
+    snapfs("ingest", tree, "--host", "web", "--name", "data")
+    snapfs("mount", mountpoint)
+    snapfs("mount", other_mountpoint)
+    (tree / "a.txt").write_text("newer\n")
+    snapfs("ingest", tree, "--host", "web", "--name", "data")
+    for place in (mountpoint, other_mountpoint):
+        latest = place / "web" / "data" / "latest"
+        seen = Path(f"{latest}{tree}/a.txt")
+        eventually(lambda seen=seen: seen.read_text() == "newer\n")  # type: ignore[misc]
+        subprocess.run(["diff", "-r", "--no-dereference", tree, f"{latest}{tree}"], check=True)
+        # What the first one ends, the second goes on with.
+        snapfs("umount", place)
 
 
 def test_its_log_and_its_environment_keep_the_secret(snapfs: Snapfs, mountpoint: Path) -> None:

@@ -15,6 +15,10 @@ import trio
 import snapfs
 from snapfs.errors import LocalError, StoreError
 from snapfs.jobs.restore import Overwrite
+from snapfs.jobs.restore.directory import remove_temporaries
+from snapfs.jobs.restore.drafts import Draft
+from snapfs.jobs.restore.entries import Maker
+from snapfs.jobs.restore.walk import Task
 from snapfs.model.finding import Trouble
 from snapfs.stores.memory import MemoryStore
 from tests.build import Thing, file, folder, link
@@ -121,6 +125,28 @@ async def test_a_full_disk_ends_the_restore(
                 await restoring.run(tmp_path / "target")
         assert open_below(tmp_path / "target") == []
     assert temporaries(tmp_path / "target") == []
+
+
+async def test_another_restore_comes_into_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes what is not finished for left over: that is told, and the next one makes it."""
+    finish = Maker.finish
+
+    def disturbed(self: Maker, task: Task, draft: Draft) -> object:
+        if task.name in (b"large", b"a"):
+            remove_temporaries(task.directory.descriptor)
+        return finish(self, task, draft)
+
+    target = tmp_path / "target"
+    async with restorer(tmp_path, SMALL_AND_LARGE) as restoring:
+        with monkeypatch.context() as patched:
+            patched.setattr(Maker, "finish", disturbed)
+            report = await restoring.run(target)
+        assert troubles(report) == {Trouble.REFUSED: 2}
+        assert set(found(target)) == {b"", b"small", b"small/b", b"small/c", b"small/d"}
+        assert (await restoring.run(target)).is_clean
+    assert found(target) == wanted(SMALL_AND_LARGE)
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/small"])

@@ -1,5 +1,6 @@
 """Caches of segments: bounded, checked on each use, and of no consequence where they fail."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ async def test_the_disk_cache_is_used_bounded_and_checked(tmp_path: Path) -> Non
         await story.read(7 * SEGMENT, 10)
         assert await story.read(9 * SEGMENT, 10) == data[9 * SEGMENT :][:10]
         assert story.requests == 2
+
+
+async def test_a_lost_disk_cache_costs_fetching(tmp_path: Path) -> None:
+    data = noise(3 * SEGMENT)
+    async with reading(tmp_path, file(data), memory_bytes=1, disk_bytes=10**8) as story:
+        assert await story.read(0, len(data)) == data
+        for lost in files_of(tmp_path), [tmp_path / "cache"]:
+            for path in lost:
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+            assert await story.read(0, len(data)) == data
+        assert files_of(tmp_path), "it is filled again"
 
 
 async def test_a_disk_cache_that_cannot_be_written_is_left_alone(
