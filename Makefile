@@ -36,6 +36,8 @@ setup: packages .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "snapfs needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	# Where the environment forbids Python to write byte code, each start would compile all again.
+	$(BIN)/python -m compileall -q snapfs
 	@touch $@
 
 packages:

@@ -18,6 +18,7 @@ from pathlib import Path
 from snapfs.formats import marker, objects, packs, parts, records
 from snapfs.formats.packs import Packed, PackRow
 from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, Item, Items, ListRow, NodeRow
+from snapfs.formats.slots import Derivation, Recipe, SlotKind
 from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.chunker import STANDARD
 from snapfs.model.content import LIST_THRESHOLD, list_ends
@@ -32,6 +33,7 @@ KEYS = Keys(
     repository=REPOSITORY,
     marker=marker.encode(REPOSITORY),
     slot="00",
+    recipe=Recipe(SlotKind.PASSPHRASE, Derivation(), ""),
     master=MASTER,
     epochs=RING.epoch_keys(),
     block_id=RING.block_id,

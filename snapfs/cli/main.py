@@ -13,6 +13,7 @@ import click
 
 from snapfs import __version__
 from snapfs.cli import ending
+from snapfs.cli.memory import collect_rarely
 from snapfs.cli.options import Globals, global_options
 from snapfs.errors import SnapfsError
 
@@ -40,6 +41,8 @@ COMMANDS = {
     "check": "Check that everything is there and whole.",
     "repair": "Put right what a check finds; nothing is deleted.",
 }
+_WITHOUT_KEY = frozenset({"init", "mount", "umount", "info"})
+"nothing to unlock, or done by a program of its own"
 _EVERYONE_BUT_THE_OWNER = 0o077
 
 
@@ -55,6 +58,17 @@ class Commands(click.Group):
         module = import_module(f"snapfs.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Loading the command takes as long as deriving the key: the two are done side by side.
+        if args[0] in COMMANDS and args[0] not in _WITHOUT_KEY:
+            from snapfs.cli.early import begin_derivation
+
+            given = ctx.ensure_object(Globals)
+            given.ahead = begin_derivation(given.repository, args[1:])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -74,6 +88,7 @@ def snapfs() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its status. See `ending` for what each status means."""
+    collect_rarely()
     os.umask(_EVERYONE_BUT_THE_OWNER)
     # Keys are in memory. (PR_SET_DUMPABLE would close /proc/self/fd, too, which restore needs.)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

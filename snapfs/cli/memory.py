@@ -3,7 +3,6 @@
 For long work, and of no consequence otherwise.
 """
 
-import ctypes
 import gc
 
 _M_TRIM_THRESHOLD = -1
@@ -16,6 +15,11 @@ _COLLECT_EVERY = 20_000
 "new containers after which Python looks for cycles; its own 700 is for programs that make some"
 
 
+def collect_rarely() -> None:
+    """Look for cycles rarely from the start: loading makes many containers, and no cycles."""
+    gc.set_threshold(_COLLECT_EVERY, 20, 20)
+
+
 def use_memory_well() -> None:
     """Set up the C library's heap, and Python's collector of cycles, for an ingest or a mount.
 
@@ -24,6 +28,8 @@ def use_memory_well() -> None:
     400 MB spent two thirds of its time on that. By itself glibc has a heap for each thread and
     raises the bound up to 32 MiB (mallopt(3)), and then hardly ever gives back what packs took.
     """
+    import ctypes  # the quickest commands end before they come here
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
@@ -34,4 +40,4 @@ def use_memory_well() -> None:
         mallopt(_M_ARENA_MAX, 1)
     # Modules and classes stay as long as the process.
     gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY, 20, 20)
+    collect_rarely()

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from snapfs.repository.ahead import Ahead
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,6 +21,8 @@ class Globals:
     repository: str | None = None
     json: bool = False
     verbosity: int = 0
+    ahead: "Ahead | None" = None
+    "the derivation of the key, begun before the command was loaded"
 
     @property
     def log_level(self) -> int:

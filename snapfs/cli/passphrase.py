@@ -13,23 +13,11 @@ _HINT = "set SNAPFS_PASSPHRASE_FILE or SNAPFS_PASSPHRASE, or run it in a termina
 
 def obtain(source: SecretSource) -> str:
     """The passphrase that opens a repository. Raises UsageError where there is none."""
-    return _held(source) or _ask("passphrase of the repository: ")
+    return held(source) or _ask("passphrase of the repository: ")
 
 
-def obtain_new(source: SecretSource) -> str:
-    """A passphrase that is to open a repository from now on; asked for twice.
-
-    Raises UsageError where there is none, or the two differ.
-    """
-    if held := _held(source):
-        return held
-    first = _ask("new passphrase: ")
-    if first != _ask("the same once more: "):
-        raise UsageError("the two passphrases differ", hint="nothing was changed; begin again")
-    return first
-
-
-def _held(source: SecretSource) -> str | None:
+def held(source: SecretSource) -> str | None:
+    """A passphrase for which nobody has to be asked. Raises UsageError where it is unreadable."""
     match source:
         case Given(text, name):
             return _check(text, name)
@@ -37,6 +25,19 @@ def _held(source: SecretSource) -> str | None:
             return _check(_read(path), str(path))
         case Asked():
             return None
+
+
+def obtain_new(source: SecretSource) -> str:
+    """A passphrase that is to open a repository from now on; asked for twice.
+
+    Raises UsageError where there is none, or the two differ.
+    """
+    if known := held(source):
+        return known
+    first = _ask("new passphrase: ")
+    if first != _ask("the same once more: "):
+        raise UsageError("the two passphrases differ", hint="nothing was changed; begin again")
+    return first
 
 
 def _read(path: Path) -> str:

@@ -18,12 +18,14 @@ from snapfs.cli.memory import use_memory_well
 from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
 from snapfs.errors import NoRepositoryError
+from snapfs.formats.slots import Derive
+from snapfs.repository.ahead import Ahead
 from snapfs.repository.keys import Keys
 from snapfs.repository.repository import DISK_CACHE, Repository, open_keys, open_repository
 from snapfs.repository.state import Directories
 from snapfs.stores.base import Store
 from snapfs.stores.locate import DirectoryLocation, Location, open_store
-from snapfs.stores.retrying import RetryPolicy
+from snapfs.stores.policy import RetryPolicy
 
 T = TypeVar("T")
 
@@ -38,9 +40,12 @@ class Session:
     location: Location
     directories: Directories
     policy: RetryPolicy
+    ahead: Ahead | None = None
 
     def secret(self) -> str:
         """The passphrase that opens the repository. Raises UsageError."""
+        if self.ahead is not None:
+            return self.ahead.secret
         return obtain(settings.passphrase(self.machine))
 
     @property
@@ -64,7 +69,9 @@ class Session:
         self.check_directory()
         async with (
             self.store() as store,
-            open_repository(store, self.directories, self.secret) as repository,
+            open_repository(
+                store, self.directories, self.secret, derive_key=self._derive_key
+            ) as repository,
         ):
             yield repository
 
@@ -76,7 +83,14 @@ class Session:
         """
         self.check_directory()
         async with self.store() as store:
-            yield store, await open_keys(store, self.directories, self.secret)
+            yield (
+                store,
+                await open_keys(store, self.directories, self.secret, derive_key=self._derive_key),
+            )
+
+    @property
+    def _derive_key(self) -> Derive | None:
+        return None if self.ahead is None else self.ahead.derive_key
 
     def check_directory(self) -> None:
         """Raise NoRepositoryError where the repository's directory is not there at all."""
@@ -98,6 +112,7 @@ def begin(given: Globals) -> Session:
         location=settings.location(given.repository, machine),
         directories=settings.directories(machine),
         policy=settings.retry_policy(machine),
+        ahead=given.ahead,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from snapfs.errors import UsageError
 from snapfs.repository.state import Directories
 from snapfs.stores.locate import DirectoryLocation, Location, parse_url
-from snapfs.stores.retrying import RetryPolicy
+from snapfs.stores.policy import RetryPolicy
 
 CREDENTIAL = "snapfs-passphrase"
 "the name of the systemd credential"

@@ -9,6 +9,7 @@ import base64
 import enum
 import struct
 import unicodedata
+from collections.abc import Callable
 
 import msgspec
 from blake3 import blake3
@@ -49,6 +50,19 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "KiB"
     time: int = 3
     lanes: int = 4
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a slot's key is derived with, beside the secret. None of it is secret."""
+
+    kind: SlotKind
+    argon2id: Derivation
+    salt: str
+    "base64"
+
+
+Derive = Callable[[Recipe, str], bytes]
+"raises UsageError for a secret that is none of its kind, MemoryError"
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -92,7 +106,8 @@ def create(
         raise UsageError(f"a label has at most {_LABEL_LETTERS} characters that can be printed")
     salt = base64.b64encode(random(_SALT_LENGTH)).decode()
     public = _Public(_FORMAT, kind, label, created, derivation, salt)
-    wrapped = AESGCM(_derive(public, secret)).encrypt(bytes(12), master_key, _bind(public, marker))
+    key = derive(recipe_of(public), secret)
+    wrapped = AESGCM(key).encrypt(bytes(12), master_key, _bind(public, marker))
     fields = {name: getattr(public, name) for name in public.__struct_fields__}
     slot = KeySlot(**fields, master_key=base64.b64encode(wrapped).decode())
     return msgspec.json.format(msgspec.json.encode(slot), indent=2) + b"\n"
@@ -109,27 +124,46 @@ def decode(data: bytes) -> KeySlot:
         if msgspec.json.decode(data, type=_Version).slot > _FORMAT:
             raise NewerFormatError("a key slot is of a newer format", hint="install a newer snapfs")
         slot = msgspec.json.decode(data, type=KeySlot)
-        salt = base64.b64decode(slot.salt, validate=True)
         wrapped = base64.b64decode(slot.master_key, validate=True)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"a key slot cannot be read: {error}") from error
-    lengths = (len(salt), len(wrapped)) == (_SALT_LENGTH, KEY_LENGTH + TAG_LENGTH)
-    if slot.slot != _FORMAT or not lengths or not 0 <= slot.created <= _LATEST:
+    right_length = len(wrapped) == KEY_LENGTH + TAG_LENGTH
+    if slot.slot != _FORMAT or not right_length or not 0 <= slot.created <= _LATEST:
         raise FormatError("a key slot is not of this format")
-    kdf = slot.argon2id
-    if kdf.memory not in _MEMORY or kdf.time not in _TIME or kdf.lanes not in _LANES:
-        raise FormatError("a key slot asks for a derivation outside of the allowed bounds")
+    check_recipe(recipe_of(slot))
     return slot
 
 
-def open_slot(slot: KeySlot, secret: str, marker: bytes) -> bytes | None:
+def recipe_of(slot: _Public) -> Recipe:
+    """What the slot's key is derived with."""
+    return Recipe(slot.kind, slot.argon2id, slot.salt)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise FormatError for a recipe that no slot may have."""
+    try:
+        salt = base64.b64decode(recipe.salt, validate=True)
+    except ValueError as error:
+        raise FormatError(f"a key slot cannot be read: {error}") from error
+    if len(salt) != _SALT_LENGTH:
+        raise FormatError("a key slot is not of this format")
+    kdf = recipe.argon2id
+    if kdf.memory not in _MEMORY or kdf.time not in _TIME or kdf.lanes not in _LANES:
+        raise FormatError("a key slot asks for a derivation outside of the allowed bounds")
+
+
+def open_slot(
+    slot: KeySlot, secret: str, marker: bytes, *, derive_key: Derive | None = None
+) -> bytes | None:
     """The master key, or None where this is not the slot's secret (or the slot was changed).
 
-    Raises FormatError where this machine lacks the memory that the slot asks for.
+    `derive_key` gives what `derive` gives, where that is known already. Raises FormatError where
+    this machine lacks the memory that the slot asks for.
     """
     wrapped = base64.b64decode(slot.master_key)
     try:
-        return AESGCM(_derive(slot, secret)).decrypt(bytes(12), wrapped, _bind(slot, marker))
+        key = (derive_key or derive)(recipe_of(slot), secret)
+        return AESGCM(key).decrypt(bytes(12), wrapped, _bind(slot, marker))
     except (InvalidTag, UsageError):
         return None
     except MemoryError as error:
@@ -162,15 +196,19 @@ def _checksum(secret: bytes) -> int:
     return int.from_bytes(blake3(b"snapfs code" + secret).digest()[:4], "big") >> (32 - _CHECK_BITS)
 
 
-def _derive(public: _Public, secret: str) -> bytes:
-    kdf = public.argon2id
+def derive(recipe: Recipe, secret: str) -> bytes:
+    """The key that wraps the master key. Takes a tenth of a second and more, on purpose.
+
+    Raises UsageError for a secret that is none of this kind, MemoryError.
+    """
+    kdf = recipe.argon2id
     return Argon2id(
-        salt=base64.b64decode(public.salt),
+        salt=base64.b64decode(recipe.salt),
         length=KEY_LENGTH,
         iterations=kdf.time,
         lanes=kdf.lanes,
         memory_cost=kdf.memory,
-    ).derive(_normal_secret(public.kind, secret))
+    ).derive(_normal_secret(recipe.kind, secret))
 
 
 def _normal_secret(kind: SlotKind, secret: str) -> bytes:

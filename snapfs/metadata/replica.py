@@ -15,10 +15,9 @@ from snapfs.metadata.blocks import apply_blocks
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import Bases, apply_entries
 from snapfs.metadata.heads import Published, apply_heads, check_body
+from snapfs.metadata.schema import SCHEMA, VERSION
 from snapfs.model.identity import NO_COMMIT, Commit
 
-SCHEMA = "replica.sql"
-VERSION = 1
 BLOCKS = 0
 "the stream of block parts; a source's number is the stream of its entries"
 

@@ -16,7 +16,7 @@ from snapfs.errors import (
 from snapfs.formats import limits, marker, objects, ring, slots
 from snapfs.formats.ring import Ring
 from snapfs.formats.seal import EpochKeys
-from snapfs.formats.slots import KeySlot
+from snapfs.formats.slots import Derive, KeySlot, Recipe
 from snapfs.model.identity import RepositoryId
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
@@ -31,6 +31,8 @@ class Keys:
     "the marker's exact bytes: slots are bound to them"
     slot: str
     "the slot that was unlocked"
+    recipe: Recipe
+    "what its key is derived with"
     master: bytes = field(repr=False)
     epochs: EpochKeys = field(repr=False)
     block_id: bytes = field(repr=False)
@@ -93,8 +95,13 @@ async def read_key_objects(store: Store) -> KeyObjects:
     )
 
 
-async def unlock(store: Store, found: KeyObjects, secret: str, *, first: str | None = None) -> Keys:
+async def unlock(
+    store: Store, found: KeyObjects, secret: str, *, first: str | None = None,
+    derive_key: Derive | None = None,
+) -> Keys:  # fmt: skip
     """The keys that a passphrase or recovery code opens; `first` is the slot to try first.
+
+    `derive_key` is as for `slots.open_slot`.
 
     Raises WrongPassphraseError, NoRepositoryError where there are no slots at all, FormatError
     where no ring opens, StoreError.
@@ -107,12 +114,12 @@ async def unlock(store: Store, found: KeyObjects, secret: str, *, first: str | N
     failure: FormatError | None = None
     for candidate in sorted(found.slots, key=lambda slot: (slot.id != first, slot.id)):
         master = await trio.to_thread.run_sync(
-            slots.open_slot, candidate.slot, secret, found.marker
+            partial(slots.open_slot, candidate.slot, secret, found.marker, derive_key=derive_key)
         )
         if master is None:
             continue
         try:
-            return keys_of(found, candidate.id, master, await open_ring(store, found, master))
+            return keys_of(found, candidate, master, await open_ring(store, found, master))
         except FormatError as error:
             # A slot that another 'init' left behind, which came second, opens no ring.
             failure = failure or error
@@ -125,12 +132,13 @@ async def unlock(store: Store, found: KeyObjects, secret: str, *, first: str | N
     )
 
 
-def keys_of(found: KeyObjects, slot: str, master: bytes, opened: Ring) -> Keys:
+def keys_of(found: KeyObjects, unlocked: FoundSlot, master: bytes, opened: Ring) -> Keys:
     """The keys of an opened ring."""
     return Keys(
         repository=found.repository,
         marker=found.marker,
-        slot=slot,
+        slot=unlocked.id,
+        recipe=slots.recipe_of(unlocked.slot),
         master=master,
         epochs=opened.epoch_keys(),
         block_id=opened.block_id,

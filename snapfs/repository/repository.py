@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -12,6 +13,7 @@ import trio
 from snapfs import __version__
 from snapfs.errors import ViewDamagedError
 from snapfs.formats.records import Body
+from snapfs.formats.slots import Derive
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.metadata.database import Database
 from snapfs.metadata.replica import BLOCKS, Replica
@@ -22,12 +24,12 @@ from snapfs.model.identity import NO_COMMIT, Attempt, Commit
 from snapfs.repository.keys import Keys, read_key_objects, unlock
 from snapfs.repository.log import Author, Log
 from snapfs.repository.pieces import Parts
-from snapfs.repository.reader import ContentReader
-from snapfs.repository.segmentcache import DiskCache
-from snapfs.repository.segments import open_fetcher
 from snapfs.repository.state import Directories, Place, State, check_place, remember_place
 from snapfs.repository.viewlock import drop_older_views, view_held
 from snapfs.stores.base import Store
+
+if TYPE_CHECKING:
+    from snapfs.repository.reader import ContentReader
 
 MEMORY_CACHE = 64 * 1024 * 1024
 "bytes of plain segments that a reader keeps"
@@ -97,12 +99,17 @@ class Repository:
     @asynccontextmanager
     async def reading(
         self, *, memory_bytes: int = MEMORY_CACHE, disk_bytes: int = 0
-    ) -> AsyncIterator[ContentReader]:
+    ) -> "AsyncIterator[ContentReader]":
         """A reader of contents with its caches.
 
         `disk_bytes` bounds the cache of sealed segments on disk, for stores that are far away;
         0 means none, for a store that is a disk itself.
         """
+        # Most questions read no contents, and a short command feels what it loads.
+        from snapfs.repository.reader import ContentReader
+        from snapfs.repository.segmentcache import DiskCache
+        from snapfs.repository.segments import open_fetcher
+
         disk = DiskCache(self.state.cache / "segments", disk_bytes) if disk_bytes else None
         async with open_fetcher(
             self.store, self.keys, memory_bytes=memory_bytes, disk=disk
@@ -112,30 +119,35 @@ class Repository:
 
 @asynccontextmanager
 async def open_repository(
-    store: Store, directories: Directories, secret: Callable[[], str], world: World | None = None
-) -> AsyncIterator[Repository]:
+    store: Store, directories: Directories, secret: Callable[[], str], world: World | None = None,
+    *, derive_key: Derive | None = None,
+) -> AsyncIterator[Repository]:  # fmt: skip
     """Unlock the repository in `store`, and open this machine's view of it; empty if it is new.
 
     Nothing is caught up yet. `secret` is asked for the passphrase once it is known that there is
-    something to unlock. The store stays the caller's.
+    something to unlock. `derive_key` is as for `slots.open_slot`. The store stays the caller's.
 
     Raises NoRepositoryError, WrongPassphraseError, WrongRepositoryError, NewerFormatError,
     FormatError, LocalError, ViewDamagedError, StoreError.
     """
-    keys = await open_keys(store, directories, secret)
+    keys = await open_keys(store, directories, secret, derive_key=derive_key)
     async with open_view(store, directories, keys, world or World()) as repository:
         yield repository
 
 
-async def open_keys(store: Store, directories: Directories, secret: Callable[[], str]) -> Keys:
+async def open_keys(
+    store: Store, directories: Directories, secret: Callable[[], str], *,
+    derive_key: Derive | None = None,
+) -> Keys:  # fmt: skip
     """Unlock the repository in `store`, without a look at this machine's view of it.
 
     Raises as `open_repository`, but for ViewDamagedError.
     """
     found = await read_key_objects(store)
     known = check_place(directories, store.url, found.repository)
-    keys = await unlock(store, found, secret(), first=known.slot if known else None)
-    remember_place(directories, store.url, Place(keys.repository, keys.slot))
+    first = known.slot if known else None
+    keys = await unlock(store, found, secret(), first=first, derive_key=derive_key)
+    remember_place(directories, store.url, Place(keys.repository, keys.slot, keys.recipe))
     return keys
 
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from blake3 import blake3
 
-from snapfs.errors import LocalError, WrongRepositoryError
-from snapfs.metadata.replica import VERSION
+from snapfs.errors import FormatError, LocalError, WrongRepositoryError
+from snapfs.formats.slots import Recipe, check_recipe
+from snapfs.metadata.schema import VERSION
 from snapfs.model.identity import RepositoryId
 
 REPLICA = f"replica-{VERSION}.db"
@@ -33,6 +35,8 @@ class Place:
     repository: RepositoryId
     slot: str | None
     "the key slot that opened last"
+    recipe: Recipe | None = None
+    "what its key is derived with, so that this can begin before the store has answered"
 
 
 class State:
@@ -66,7 +70,8 @@ def known_place(directories: Directories, url: str) -> Place | None:
     """What was at this URL when it was last opened."""
     try:
         fields = json.loads(_place_file(directories, url).read_text())
-        return Place(RepositoryId(bytes.fromhex(fields["repository"])), fields.get("slot"))
+        repository = RepositoryId(bytes.fromhex(fields["repository"]))
+        return Place(repository, fields.get("slot"), _recipe(fields.get("recipe")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # never seen, or not readable: then there is nothing to compare with
 
@@ -91,7 +96,12 @@ def remember_place(directories: Directories, url: str, place: Place) -> None:
     with local_errors(path):
         make_private(path.parent)
         temporary = path.with_suffix(f".{os.getpid()}")
-        fields = {"url": url, "repository": place.repository.hex(), "slot": place.slot}
+        fields = {
+            "url": url,
+            "repository": place.repository.hex(),
+            "slot": place.slot,
+            "recipe": msgspec.to_builtins(place.recipe),
+        }
         temporary.write_text(json.dumps(fields) + "\n")
         temporary.replace(path)
 
@@ -113,6 +123,16 @@ def local_errors(path: Path) -> Iterator[None]:
             f"{error.filename or path}: {error.strerror}",
             hint="SNAPFS_STATE_DIR and SNAPFS_CACHE_DIR name other directories",
         ) from error
+
+
+def _recipe(fields: object) -> Recipe | None:
+    try:
+        recipe = msgspec.convert(fields, Recipe | None)
+        if recipe is not None:
+            check_recipe(recipe)
+    except (msgspec.ValidationError, FormatError):
+        return None
+    return recipe
 
 
 def _place_file(directories: Directories, url: str) -> Path:

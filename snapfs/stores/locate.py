@@ -1,15 +1,16 @@
-"""From what a user writes to a store."""
+"""From what a user writes to a store. What only some stores need is loaded for those alone."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from snapfs.errors import UsageError
-from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
-from snapfs.stores.retrying import Retrying, RetryPolicy
-from snapfs.stores.s3 import S3Store
+
+if TYPE_CHECKING:
+    from snapfs.stores.base import Store
+    from snapfs.stores.policy import RetryPolicy
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -26,6 +27,11 @@ class DirectoryLocation:
     def url(self) -> str:
         return str(self.path)
 
+    @property
+    def store_url(self) -> str:
+        """What the store there calls itself."""
+        return self.path.absolute().as_uri()
+
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
@@ -37,6 +43,11 @@ class S3Location:
     @property
     def url(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def store_url(self) -> str:
+        """What the store there calls itself."""
+        return self.url
 
 
 Location = DirectoryLocation | S3Location
@@ -60,13 +71,19 @@ def parse_url(text: str | None, default: Path) -> Location:
     raise UsageError(f"{text}: there are no repositories at {kind}:", hint=FORMS)
 
 
-def open_store(location: Location, *, policy: RetryPolicy | None = None) -> Store:
+def open_store(location: Location, *, policy: "RetryPolicy | None" = None) -> "Store":
     """The store there, with retries. Reaches for nothing yet, so nothing is raised."""
+    from snapfs.stores.retrying import Retrying
+
     within: Store
     match location:
         case DirectoryLocation(path):
+            from snapfs.stores.directory import DirectoryStore
+
             within = DirectoryStore(path)
         case S3Location(bucket, prefix):
+            from snapfs.stores.s3 import S3Store
+
             within = S3Store(bucket, prefix)
     return Retrying(within, policy=policy)
 
@@ -77,6 +94,8 @@ async def create_place(location: Location) -> None:
     Raises StoreError.
     """
     if isinstance(location, DirectoryLocation):
+        from snapfs.stores.directory import DirectoryStore
+
         await DirectoryStore.create(location.path)
 
 

@@ -143,7 +143,7 @@ def test_a_slot_may_be_written_in_another_layout() -> None:
 def test_a_slot_that_cannot_be_is_refused_before_any_derivation(
     fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(slots, "_derive")
+    monkeypatch.delattr(slots, "derive")
     with pytest.raises(FormatError):
         slots.decode(changed(**fields))
 
@@ -166,7 +166,7 @@ def test_a_slot_that_asks_for_more_memory_than_there_is(monkeypatch: pytest.Monk
     def exhausted(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(slots, "_derive", exhausted)
+    monkeypatch.setattr(slots, "derive", exhausted)
     with pytest.raises(FormatError, match="memory"):
         slots.open_slot(slots.decode(PASSPHRASE_SLOT), PASSPHRASE, MARKER)
 

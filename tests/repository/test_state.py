@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.errors import LocalError, ViewDamagedError, WrongRepositoryError
+from snapfs.formats.slots import Derivation, Recipe, SlotKind
 from snapfs.model.identity import RepositoryId
 from snapfs.repository.repository import World, open_view
 from snapfs.repository.state import (
@@ -56,6 +57,21 @@ def test_a_note_that_cannot_be_read_is_none(directories: Directories) -> None:
         assert known_place(directories, "here") is None
     remember_place(directories, "here", Place(OTHER, None))
     assert known_place(directories, "here") == Place(OTHER, None)
+
+
+def test_a_recipe_that_no_slot_may_have_is_none(directories: Directories) -> None:
+    recipe = Recipe(SlotKind.PASSPHRASE, Derivation(), "AAAAAAAAAAAAAAAAAAAAAA==")
+    remember_place(directories, "here", Place(ONE, "slot", recipe))
+    assert known_place(directories, "here") == Place(ONE, "slot", recipe)
+    (note,) = (directories.state / "places").iterdir()
+    sound = note.read_text()
+    for old, new in (
+        ('"memory": 65536', '"memory": 655360000'), ("AAAA==", "AA=="), ("AAAA==", "AAAA"),
+        ('"lanes": 4', '"lanes": "many"'), ('"kind"', '"sort"'),
+    ):  # fmt: skip
+        assert old in sound
+        note.write_text(sound.replace(old, new))
+        assert known_place(directories, "here") == Place(ONE, "slot", None)
 
 
 def test_a_state_that_cannot_be_made_is_a_local_error(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ async def test_a_place_is_made_and_opened(tmp_path: Path) -> None:
     await create_place(location)
     store = open_store(location)
     assert isinstance(store, Retrying)
+    assert store.url == location.store_url
     await store.put("a", b"x")
     assert (tmp_path / "new/place/a").read_bytes() == b"x"
     await store.aclose()
@@ -88,7 +89,7 @@ async def test_a_bucket_is_opened(s3_url: str) -> None:
     location = parse_url(s3_url, DEFAULT)
     await create_place(location)
     store = open_store(location)
-    assert store.url == location.url == s3_url
+    assert store.url == location.url == location.store_url == s3_url
     await store.put("a", b"x")
     assert await store.get("a") == b"x"
     await store.aclose()

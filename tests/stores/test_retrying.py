@@ -11,7 +11,8 @@ from trio.testing import MockClock
 
 from snapfs.errors import ObjectExistsError, PutConflictError, StoreError, StoreUnavailableError
 from snapfs.stores.memory import MemoryStore
-from snapfs.stores.retrying import Retrying, RetryPolicy
+from snapfs.stores.policy import RetryPolicy
+from snapfs.stores.retrying import Retrying
 from tests.faulty import Fault, FaultyStore, Verb
 
 AWAY = StoreUnavailableError("away")

@@ -15,7 +15,8 @@ import pytest
 
 from snapfs.errors import StoreError
 from snapfs.stores.base import Store
-from snapfs.stores.retrying import Retrying, RetryPolicy
+from snapfs.stores.policy import RetryPolicy
+from snapfs.stores.retrying import Retrying
 from snapfs.stores.s3 import S3Store
 from snapfs.stores.s3_client import S3Settings
 from tests.jobs.checking import assert_sound, put_keys

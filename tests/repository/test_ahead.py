@@ -1,0 +1,32 @@
+"""A key that is derived ahead is the key; a wrong guess costs time and nothing else."""
+
+import pytest
+
+from snapfs.errors import UsageError
+from snapfs.formats.slots import Derivation, Recipe, SlotKind, derive
+from snapfs.repository import ahead
+from snapfs.repository.ahead import Ahead
+
+_QUICK = Derivation(memory=19 * 1024, time=1, lanes=1)
+RECIPE = Recipe(SlotKind.PASSPHRASE, _QUICK, "AAAAAAAAAAAAAAAAAAAAAA==")
+OTHER = Recipe(SlotKind.PASSPHRASE, _QUICK, "AQEBAQEBAQEBAQEBAQEBAQ==")
+
+
+def test_what_was_derived_ahead_is_not_derived_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Ahead(RECIPE, "secret")
+    expected = derive(RECIPE, "secret")
+    assert begun.derive_key(RECIPE, "secret") == expected
+    monkeypatch.delattr(ahead, "derive")
+    assert begun.derive_key(RECIPE, "secret") == expected
+
+
+@pytest.mark.parametrize(("recipe", "secret"), [(OTHER, "secret"), (RECIPE, "another")])
+def test_another_key_is_derived_as_ever(recipe: Recipe, secret: str) -> None:
+    assert Ahead(RECIPE, "secret").derive_key(recipe, secret) == derive(recipe, secret)
+
+
+def test_what_fails_ahead_fails_where_it_is_asked_for() -> None:
+    code = Recipe(SlotKind.RECOVERY, _QUICK, RECIPE.salt)
+    begun = Ahead(code, "no recovery code")
+    with pytest.raises(UsageError, match="recovery code"):
+        begun.derive_key(code, "no recovery code")
