@@ -1,12 +1,11 @@
 """What differs between two snapshots.
 
-Of one tree, only the directories are looked at in which a commit between the two changed something;
-trees of two sources are walked side by side. Either way the differences are collected in a
-temporary table, which sorts them by path and pairs what was renamed, and are read from there one by
-one.
+Those of one tree are told as they are found (`successive`). Trees of two sources are walked side by
+side, and what differs is collected in a temporary table, which sorts it by path. Either way such a
+table pairs what was renamed before the first difference is told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby, islice
@@ -15,8 +14,8 @@ from typing import TypeAlias
 from snapfs.metadata.database import Database
 from snapfs.metadata.entries import join
 from snapfs.metadata.moments import Moment
-from snapfs.metadata.paths import Paths
 from snapfs.metadata.sameness import Sameness
+from snapfs.metadata.successive import Change, Successive
 from snapfs.metadata.tree import Entry, Node, Tree
 from snapfs.model.difference import Difference, classify
 from snapfs.model.identity import Commit
@@ -73,14 +72,51 @@ class Differences:
     def between(self, old: Side, new: Side, path: bytes = b"/") -> Iterator[Difference]:
         """What differs at and below a path, in order of the paths' bytes."""
         self._db.execute(_TABLES)
-        if old.anchor == new.anchor:
-            pairs = _below(path, self._touched(old, new))
-        else:
-            pairs = self._walked(old, new, path)
+        if old.anchor != new.anchor:
+            self._pair(self._walked(old, new, path))
+            yield from self._collected()
+            return
+        line = Successive(self._db, old.anchor, old.commit, new.commit, path)
+        self._pair(line.moved())
+        yield from self._told(line.changes())
+
+    def _pair(self, pairs: Iterator[_Pair]) -> None:
+        """Note these differences, and which of them were renamed."""
         while batch := list(islice(pairs, _BATCH)):
             self._db.execute_many(_PUT, batch)
         self._db.execute(_PAIR_RENAMED)
-        yield from self._collected()
+
+    def _told(self, changes: Iterator[Change]) -> Iterator[Difference]:
+        some_moved = self._db.row("SELECT 1 FROM temp.renamed LIMIT 1") is not None
+        for change in changes:
+            before, was = None, change.old
+            if some_moved and change.new is None:
+                if self._db.row("SELECT 1 FROM temp.renamed WHERE old = ?", (change.path,)):
+                    continue
+            elif some_moved and was is None:
+                before, was = self._origin(change.path)
+            found = self._difference(change.path, before, was, change.new)
+            if found is not None:
+                yield found
+
+    def _origin(self, path: bytes) -> tuple[bytes | None, Node | None]:
+        row = self._db.row(
+            "SELECT r.old, c.old FROM temp.renamed r JOIN temp.change c ON c.path = r.old"
+            " WHERE r.new = ?",
+            (path,),
+        )
+        return (bytes(row[0]), self._node(row[1])) if row else (None, None)
+
+    def _difference(
+        self, path: bytes, before: bytes | None, was: Node | None, is_: Node | None
+    ) -> Difference | None:
+        return classify(
+            path=path,
+            renamed_from=before,
+            before=was.attributes if was else None,
+            after=is_.attributes if is_ else None,
+            changed=self._sameness.aspects(was, is_) if was and is_ else (),
+        )
 
     def _collected(self) -> Iterator[Difference]:
         for path, old, new, before, lost in self._db.stream(
@@ -90,35 +126,13 @@ class Differences:
             " WHERE c.old IS NOT c.new AND NOT EXISTS"
             " (SELECT 1 FROM temp.renamed g WHERE g.old = c.path) ORDER BY c.path"
         ):
-            was, is_ = self._node(old if before is None else lost), self._node(new)
-            changed = self._sameness.aspects(was, is_) if was and is_ else ()
-            found = classify(
-                path=path,
-                renamed_from=before,
-                before=was.attributes if was else None,
-                after=is_.attributes if is_ else None,
-                changed=changed,
-            )
+            was = self._node(old if before is None else lost)
+            found = self._difference(path, before, was, self._node(new))
             if found is not None:
                 yield found
 
     def _node(self, number: int | None) -> Node | None:
         return None if number is None else self._tree.node(number)
-
-    def _touched(self, old: Side, new: Side) -> Iterator[_Pair]:
-        paths = Paths(self._db)
-        low, high = sorted((old.commit, new.commit))
-        for directory, name, in_old, node in self._db.stream(
-            "WITH place AS MATERIALIZED (SELECT DISTINCT t.directory FROM snapshot s"
-            " JOIN touched t ON t.record = s.number"
-            " WHERE s.anchor = ?1 AND s.number > ?2 AND s.number <= ?3)"
-            " SELECT e.directory, e.name, e.first <= ?4 AND e.last > ?4, e.node"
-            " FROM place p CROSS JOIN entry e ON e.directory = p.directory"
-            " WHERE (e.first <= ?4 AND e.last > ?4) <> (e.first <= ?5 AND e.last > ?5)",
-            (old.anchor, low, high, old.commit, new.commit),
-        ):
-            path = paths.entry(directory, name)
-            yield (path, node, None) if in_old else (path, None, node)
 
     def _walked(self, old: Side, new: Side, path: bytes) -> Iterator[_Pair]:
         top = _Both(
@@ -173,8 +187,3 @@ class _Both:
     @property
     def has_directory(self) -> bool:
         return any(entry is not None and entry.child is not None for entry in (self.old, self.new))
-
-
-def _below(path: bytes, pairs: Iterable[_Pair]) -> Iterator[_Pair]:
-    inside = path.rstrip(b"/") + b"/"
-    return (pair for pair in pairs if pair[0] == path or pair[0].startswith(inside))

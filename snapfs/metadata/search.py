@@ -14,7 +14,7 @@ from snapfs.metadata.moments import Moment, Moments
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.tree import Node, Tree
 from snapfs.model.attributes import NANOSECONDS
-from snapfs.model.criteria import Criteria
+from snapfs.model.criteria import Criteria, in_any_case
 from snapfs.model.identity import OPEN, Commit, DirectoryNumber, SourceNumber
 
 _TYPE = 0o170000
@@ -34,9 +34,8 @@ _BELOW = (
     + _COLUMNS
     + "below b CROSS JOIN entry e ON e.directory = b.number"
 )
-_JOINED = (
-    " CROSS JOIN temp.moment m ON m.number = e.first CROSS JOIN node n ON n.number = e.node WHERE "
-)
+_MOMENT = " CROSS JOIN temp.moment m ON m.number = e.first"
+_NODE = " CROSS JOIN node n ON n.number = e.node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +65,14 @@ class Search:
     def find(self, criteria: Criteria) -> Iterator[Match]:
         """What meets the criteria, by directory as they were first seen, then by name."""
         conditions, values = _conditions(criteria)
+        # What asks for the node leaves less over than what asks for the moment, or was not asked.
+        joined = _NODE + _MOMENT if criteria.of_node else _MOMENT + _NODE
         wanted, top = criteria.path_pattern, criteria.top
         tables = _ANYWHERE
         if top is not None:
             tables = _BELOW
             values.insert(0, msgspec.json.encode(self._directories(top)).decode())
-        for row in self._db.stream(tables + _JOINED + " AND ".join(conditions), values):
+        for row in self._db.stream(tables + joined + " WHERE " + " AND ".join(conditions), values):
             found = _Found(*row)
             path = self._paths.entry(found.directory, found.name)
             if wanted is not None and not wanted.fullmatch(path):
@@ -116,14 +117,14 @@ class _Found:
 
 
 def _conditions(criteria: Criteria) -> tuple[list[str], list[Value]]:
-    """Those that need the least first: SQLite tests them in order."""
+    """Those that need the least first: SQLite tests them in order, table by table."""
     conditions: list[str] = []
     values: list[Value] = []
     _add_name(criteria, conditions, values)
+    _add_node(criteria, conditions, values)
     conditions.append("m.shown < e.last")
     if criteria.deleted:
         conditions.append("NOT (e.first <= m.newest AND m.newest < e.last)")
-    _add_node(criteria, conditions, values)
     if not criteria.any_version:
         conditions.append(f"(e.last = {OPEN} OR NOT {_LATER})")
     return conditions, values
@@ -137,7 +138,9 @@ def _add_name(criteria: Criteria, conditions: list[str], values: list[Value]) ->
         values.append(b"/")
         return
     name, text = "CAST(e.name AS TEXT)", pattern.replace(b"[!", b"[^")
-    if criteria.ignore_case:
+    if criteria.ignore_case and b"[" not in text:
+        text = in_any_case(text)  # half the time of lowering each name
+    elif criteria.ignore_case:
         name, text = f"lower({name})", text.lower()
     conditions.append(f"{name} GLOB CAST(? AS TEXT)")
     values.append(text)

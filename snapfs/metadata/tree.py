@@ -12,9 +12,10 @@ from snapfs.model.attributes import NANOSECONDS, Attributes
 from snapfs.model.content import Content, Extent, Listed, Stored
 from snapfs.model.identity import OPEN, Commit, DirectoryNumber, NodeNumber
 
-_NODE = (
+NODE = (
     "n.number, n.mode, n.uid, n.gid, n.mtime, n.mtime_ns, n.size, n.nlink, n.rdev, n.data, n.xattrs"
 )
+"what `node_of` makes a node of"
 _HOLDS = "e.first <= ?2 AND e.last > ?2"
 _xattr_decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
 PAGE = 512
@@ -55,7 +56,7 @@ class Tree:
         """The entry of this name."""
         # The youngest version that is old enough, however many there are; it may have ended.
         row = self._db.row(
-            f"SELECT e.last, e.name, e.child, {_NODE} FROM entry e"
+            f"SELECT e.last, e.name, e.child, {NODE} FROM entry e"
             " CROSS JOIN node n ON n.number = e.node"
             " WHERE e.directory = ?1 AND e.name = ?3 AND e.first <= ?2"
             " ORDER BY e.first DESC LIMIT 1",
@@ -70,7 +71,7 @@ class Tree:
         return [
             _entry(row)
             for row in self._db.rows(
-                f"SELECT e.name, e.child, {_NODE} FROM entry e JOIN node n ON n.number = e.node"
+                f"SELECT e.name, e.child, {NODE} FROM entry e JOIN node n ON n.number = e.node"
                 f" WHERE e.directory = ?1 AND e.name > ?3 AND {_HOLDS} ORDER BY e.name LIMIT ?4",
                 (directory, commit, after, limit),
             )
@@ -85,13 +86,13 @@ class Tree:
 
     def node(self, number: int) -> Node | None:
         """The node of this number."""
-        row = self._db.row(f"SELECT {_NODE} FROM node n WHERE n.number = ?", (number,))
-        return _node(row) if row else None
+        row = self._db.row(f"SELECT {NODE} FROM node n WHERE n.number = ?", (number,))
+        return node_of(row) if row else None
 
     def directory(self, directory: int, commit: Commit) -> Entry | None:
         """The entry that a directory is in its parent, at a commit."""
         row = self._db.row(
-            f"SELECT e.last, e.name, e.child, {_NODE} FROM directory d"
+            f"SELECT e.last, e.name, e.child, {NODE} FROM directory d"
             " CROSS JOIN entry e ON e.directory = d.parent AND e.name = d.name"
             " CROSS JOIN node n ON n.number = e.node WHERE d.number = ?1 AND e.first <= ?2"
             " ORDER BY e.first DESC LIMIT 1",
@@ -179,10 +180,11 @@ class Tree:
 
 def _entry(row: Row) -> Entry:
     name, child, *node = row
-    return Entry(bytes(name), _node(tuple(node)), child)
+    return Entry(bytes(name), node_of(tuple(node)), child)
 
 
-def _node(row: Row) -> Node:
+def node_of(row: Row) -> Node:
+    """The node whose columns `NODE` these are."""
     number, mode, uid, gid, mtime, mtime_ns, size, nlink, rdev, data, xattrs = row
     is_link = int(mode) & 0o170000 == 0o120000
     attributes = Attributes(

@@ -19,6 +19,7 @@ TYPES = {
 }
 "as find(1) calls them"
 _SPECIAL = re.compile(rb"[*?\[]")
+_LETTER = re.compile(rb"[A-Za-z]")
 _CLASS = re.compile(rb"\[[!^]?\]?[^\]]*\]")
 
 
@@ -45,6 +46,12 @@ class Criteria:
     "only what the newest snapshot of its source no longer has"
     any_version: bool = False
     "each state that a name ever had, not only its last"
+
+    @property
+    def of_node(self) -> bool:
+        """Whether anything is asked of what stands at a name."""
+        bounds = (self.smallest, self.largest, self.newer_ns, self.older_ns, self.owner)
+        return bool(self.types) or any(bound is not None for bound in bounds)
 
     @property
     def name_pattern(self) -> bytes | None:
@@ -84,6 +91,11 @@ def path_pattern(pattern: bytes, *, ignore_case: bool = False) -> re.Pattern[byt
     parts.append(rb"(?:/[^/]+)+" if last == b"**" else b"/" + _name_expression(last))
     flags = re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG)
     return re.compile(b"".join(parts), flags)
+
+
+def in_any_case(pattern: bytes) -> bytes:
+    """A pattern without classes that matches the letters A to Z and a to z alike."""
+    return _LETTER.sub(lambda found: b"[" + found[0].lower() + found[0].upper() + b"]", pattern)
 
 
 def size_bounds(text: str) -> tuple[int | None, int | None]:

@@ -1,0 +1,142 @@
+"""What differs between two snapshots of one tree: told in order of paths, a directory at a time.
+
+Only directories are looked at in which a commit between the two changed something.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from snapfs.metadata.database import Database, Row
+from snapfs.metadata.entries import join
+from snapfs.metadata.paths import Paths
+from snapfs.metadata.tree import NODE, Node, node_of
+
+_TABLE = """
+DROP TABLE IF EXISTS temp.place;
+CREATE TEMP TABLE place (
+  number INTEGER PRIMARY KEY,  -- a directory in which something may differ
+  name   BLOB                  -- the one entry that is asked about; null: all
+);
+"""
+_TOUCHED = (
+    "SELECT DISTINCT t.directory FROM snapshot s JOIN touched t ON t.record = s.number"
+    " WHERE s.anchor = ? AND s.number > ? AND s.number <= ?"
+)
+# ?1 and ?2 are the two commits. An entry that both have is no difference.
+_IN_OLD = "(e.first <= ?1 AND e.last > ?1)"
+_ONE_SIDED = f"{_IN_OLD} <> (e.first <= ?2 AND e.last > ?2)"
+# Files whose names only one of the two has. The grouping follows the key of `entry` and sorts
+# nothing.
+_ALONE = (
+    "SELECT s.directory, s.name, s.node, s.was, n.data FROM (SELECT p.number AS directory, e.name,"
+    f" e.node, {_IN_OLD} AS was FROM temp.place p CROSS JOIN entry e ON e.directory = p.number"
+    f" WHERE {_ONE_SIDED} AND (p.name IS NULL OR e.name = p.name)"
+    " GROUP BY p.number, e.name HAVING count(*) = 1) s"
+    " CROSS JOIN node n ON n.number = s.node WHERE n.mode & 61440 = 32768 AND n.data IS NOT NULL"
+)
+_MOVED = (
+    f"WITH alone AS MATERIALIZED ({_ALONE}) SELECT directory, name, node, was FROM alone"
+    " WHERE data IN (SELECT data FROM alone GROUP BY data HAVING min(was) < max(was))"
+)
+_INSIDE = (
+    f"SELECT e.name, {_IN_OLD}, {NODE} FROM entry e CROSS JOIN node n ON n.number = e.node"
+    f" WHERE e.directory = ?3 AND {_ONE_SIDED} AND (?4 IS NULL OR e.name = ?4) ORDER BY e.name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A path that is another inode, or another state of one, in the two snapshots."""
+
+    path: bytes
+    old: Node | None
+    new: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    number: int
+    path: bytes
+    name: bytes | None
+    "the one entry that is asked about"
+
+    @property
+    def key(self) -> bytes:
+        """What all paths below begin with."""
+        return self.path.rstrip(b"/") + b"/" if self.path else b""
+
+
+class Successive:
+    """The changes from one commit to another of the same tree, at and below a path."""
+
+    def __init__(self, db: Database, anchor: int, old: int, new: int, path: bytes) -> None:
+        self._db = db
+        self._commits = (old, new)
+        self._paths = Paths(db)
+        low, high = sorted(self._commits)
+        touched = db.stream(_TOUCHED, (anchor, low, high))
+        placed = (self._place(number, path) for (number,) in touched)
+        self._places = sorted((one for one in placed if one), key=lambda one: one.key)
+        db.execute(_TABLE)
+        db.execute_many(
+            "INSERT INTO temp.place VALUES (?, ?)", ((one.number, one.name) for one in self._places)
+        )
+
+    def moved(self) -> Iterator[tuple[bytes, int | None, int | None]]:
+        """Path, old and new node of files that only one has, where both have their content."""
+        for directory, name, node, was in self._db.stream(_MOVED, self._commits):
+            path = self._paths.entry(directory, name)
+            yield (path, node, None) if was else (path, None, node)
+
+    def changes(self) -> Iterator[Change]:
+        """All changes, in order of the paths' bytes."""
+        # A directory's own changes surround those below it: /a/b, /a/b-c, /a/b/c, /a/b0.
+        open_: list[_Open] = []
+        for place in self._places:
+            while open_ and not place.key.startswith(open_[-1].key):
+                yield from open_.pop().until(None)
+            if open_:
+                yield from open_[-1].until(place.key)
+            open_.append(_Open(place.key, self._inside(place)))
+        while open_:
+            yield from open_.pop().until(None)
+
+    def _inside(self, place: _Place) -> Iterator[Change]:
+        rows = self._db.stream(_INSIDE, (*self._commits, place.number, place.name))
+        for name, of_name in groupby(rows, key=_name):
+            sides: list[Node | None] = [None, None]
+            for _, was, *node in of_name:
+                sides[0 if was else 1] = node_of(tuple(node))
+            yield Change(join(place.path, name), *sides)
+
+    def _place(self, number: int, path: bytes) -> _Place | None:
+        """How a directory counts, for what is at and below a path."""
+        found = self._paths.directory(number)
+        above, _, name = path.rpartition(b"/")
+        place = _Place(number, found, None)
+        if place.key.startswith(path.rstrip(b"/") + b"/") or (not found and path == b"/"):
+            return place
+        if found == (above or b"/") and name:
+            return _Place(number, found, name)
+        return None
+
+
+class _Open:
+    """A directory whose changes are being told."""
+
+    def __init__(self, key: bytes, changes: Iterator[Change]) -> None:
+        self.key = key
+        self._changes = changes
+        self._next = next(changes, None)
+
+    def until(self, end: bytes | None) -> Iterator[Change]:
+        """Those before a path; all that are left for None."""
+        while self._next is not None and (end is None or self._next.path < end):
+            change = self._next
+            self._next = next(self._changes, None)
+            yield change
+
+
+def _name(row: Row) -> bytes:
+    return bytes(row[0])
