@@ -11,34 +11,38 @@ from snapfs.model.identity import Commit
 
 # A file with several names is counted at one of them, as du does; only those are sorted out one by
 # one.
+_TABLE = """
+DROP TABLE IF EXISTS temp.below;
+CREATE TEMP TABLE below (
+  number INTEGER PRIMARY KEY,  -- a directory
+  top    INTEGER NOT NULL      -- the one above it, or itself, that is told
+);
+"""
 _BELOW = """
+INSERT INTO temp.below
 WITH RECURSIVE below (number, top, depth) AS (
   VALUES (?1, ?1, 0)
   UNION ALL
-  SELECT d.number, iif(b.depth < ?3, d.number, b.top), b.depth + 1
+  SELECT d.number, iif(b.depth < ?2, d.number, b.top), b.depth + 1
   FROM below b JOIN directory d ON d.parent = b.number AND d.parent <> 0
 )
+SELECT number, top FROM below
 """
-_SUMS = (
-    _BELOW
-    + """
+# Grouped by what leads the loop: nothing has to be sorted.
+_SUMS = """
 SELECT b.top, count(*), sum(iif(n.mode & 61440 = 32768 AND n.nlink = 1, n.size, 0)),
        sum(n.mode & 61440 = 32768 AND n.nlink > 1)
-FROM below b CROSS JOIN entry e ON e.directory = b.number
+FROM temp.below b CROSS JOIN entry e ON e.directory = b.number
 CROSS JOIN node n ON n.number = e.node
-WHERE e.first <= ?2 AND e.last > ?2
-GROUP BY b.top
+WHERE e.first <= ?1 AND e.last > ?1
+GROUP BY b.number
 """
-)
-_LINKED = (
-    _BELOW
-    + """
+_LINKED = """
 SELECT b.top, n.number, n.size
-FROM below b CROSS JOIN entry e ON e.directory = b.number
+FROM temp.below b CROSS JOIN entry e ON e.directory = b.number
 CROSS JOIN node n ON n.number = e.node
-WHERE e.first <= ?2 AND e.last > ?2 AND n.nlink > 1 AND n.mode & 61440 = 32768
+WHERE e.first <= ?1 AND e.last > ?1 AND n.nlink > 1 AND n.mode & 61440 = 32768
 """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,22 @@ class UsageQuestions:
 
     def directory(self, number: int, commit: Commit, depth: int) -> list[Usage]:
         """A directory and those up to `depth` below it, each with its sum, in order of path."""
-        values = (number, commit, depth)
+        self._db.execute(_TABLE)
+        self._db.execute(_BELOW, (number, depth))
         found: dict[int, tuple[int, int]] = {}
         linked = 0
-        for top, entries, size, several in self._db.stream(_SUMS, values):
-            found[top] = (entries, size)
+        for top, entries, size, several in self._db.stream(_SUMS, (commit,)):
+            before = found.get(top, (0, 0))
+            found[top] = (before[0] + entries, before[1] + size)
             linked += several
         if linked:
-            self._add_linked(found, values)
+            self._add_linked(found, commit)
         return self._rolled_up(found, number)
 
-    def _add_linked(self, found: dict[int, tuple[int, int]], values: tuple[int, ...]) -> None:
+    def _add_linked(self, found: dict[int, tuple[int, int]], commit: Commit) -> None:
         row = self._db.row("SELECT max(number) + 1 FROM node")
         seen = NumberSet(int(row[0]) if row else 0)
-        for top, node, size in self._db.stream(_LINKED, values):
+        for top, node, size in self._db.stream(_LINKED, (commit,)):
             if seen.add(node):
                 entries, sum_ = found[top]
                 found[top] = (entries, sum_ + size)

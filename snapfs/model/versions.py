@@ -55,17 +55,17 @@ def aspects(before: Attributes, after: Attributes, *, same_content: bool) -> Asp
     A change of type says all there is to say about content. How many names a file has is no change
     of the file.
     """
-    found = {
-        Aspect.TYPE: stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode),
-        Aspect.MODE: stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode),
-        Aspect.OWNER: (before.uid, before.gid) != (after.uid, after.gid),
-        Aspect.TIME: before.mtime_ns != after.mtime_ns,
-        Aspect.XATTRS: before.xattrs != after.xattrs,
-    }
-    found[Aspect.CONTENT] = not found[Aspect.TYPE] and not (
-        same_content and before.target == after.target and before.rdev == after.rdev
+    another_type = stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode)
+    same = same_content and before.target == after.target and before.rdev == after.rdev
+    found = (
+        (Aspect.TYPE, another_type),
+        (Aspect.CONTENT, not another_type and not same),
+        (Aspect.MODE, stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode)),
+        (Aspect.OWNER, (before.uid, before.gid) != (after.uid, after.gid)),
+        (Aspect.TIME, before.mtime_ns != after.mtime_ns),
+        (Aspect.XATTRS, before.xattrs != after.xattrs),
     )
-    return tuple(aspect for aspect in Aspect if found[aspect])
+    return tuple([aspect for aspect, differs in found if differs])
 
 
 def timeline(

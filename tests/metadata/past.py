@@ -22,7 +22,7 @@ BLOCK = 64
 Shown = dict[bytes, Thing]
 "what a snapshot shows, by path; the root too"
 
-_names = st.sampled_from([b"a", b"b.txt", b"\xff", b"B.TXT"])
+_names = st.sampled_from([b"a", b"a-", b"b.txt", b"\xff", b"B.TXT"])
 _files = st.builds(
     file,
     st.sampled_from([b"", b"1", b"2", b"3" * 70, b"3" * 64 + b"4"]),

@@ -99,6 +99,18 @@ def test_below_a_path_only() -> None:
     tell(story, check)
 
 
+def test_the_order_is_that_of_the_paths_bytes() -> None:
+    def shape(data: bytes) -> dict:
+        inner = {b"x": file(data), b"x-": file(data), b"x.d": {b"y": file(data)}}
+        return {b"a": inner, b"a-": file(data), b"a.d": {b"z": file(data)}, b"a0": file(data)}
+
+    def check(past: Past) -> None:
+        paths = [one[1] for one in _told(past, *past.snapshots)]
+        assert paths == [b"/a-", b"/a.d/z", b"/a/x", b"/a/x-", b"/a/x.d/y", b"/a0"]
+
+    tell([("commit", "root", shape(b"1")), ("commit", "root", shape(b"2"))], check)
+
+
 def test_of_equal_files_the_first_that_went_becomes_the_first_that_came() -> None:
     story = [
         ("commit", "root", {b"a": file(b"1"), b"b": file(b"1"), b"c": file(b"1")}),
