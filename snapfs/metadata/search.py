@@ -118,7 +118,8 @@ class _Found:
 
 def _conditions(criteria: Criteria) -> tuple[list[str], list[Value]]:
     """Those that need the least first: SQLite tests them in order, table by table."""
-    conditions: list[str] = []
+    # The root of a tree is the one entry of its anchor; what is looked for has a name.
+    conditions = ["m.anchor <> e.directory"]
     values: list[Value] = []
     _add_name(criteria, conditions, values)
     _add_node(criteria, conditions, values)
@@ -126,16 +127,14 @@ def _conditions(criteria: Criteria) -> tuple[list[str], list[Value]]:
     if criteria.deleted:
         conditions.append("NOT (e.first <= m.newest AND m.newest < e.last)")
     if not criteria.any_version:
-        conditions.append(f"(e.last = {OPEN} OR NOT {_LATER})")
+        # As said of the entry alone it would be tested before the other tables are asked.
+        conditions.append(f"iif(m.shown < e.last, e.last = {OPEN} OR NOT {_LATER}, 0)")
     return conditions, values
 
 
 def _add_name(criteria: Criteria, conditions: list[str], values: list[Value]) -> None:
     pattern = criteria.name_pattern
     if pattern is None:
-        # The root of a tree is the one entry of its anchor; what is looked for has a name.
-        conditions.append("e.name <> ?")
-        values.append(b"/")
         return
     name, text = "CAST(e.name AS TEXT)", pattern.replace(b"[!", b"[^")
     if criteria.ignore_case and b"[" not in text:
@@ -144,21 +143,19 @@ def _add_name(criteria: Criteria, conditions: list[str], values: list[Value]) ->
         name, text = f"lower({name})", text.lower()
     conditions.append(f"{name} GLOB CAST(? AS TEXT)")
     values.append(text)
-    conditions.append("e.name <> ?")
-    values.append(b"/")
 
 
 def _add_node(criteria: Criteria, conditions: list[str], values: list[Value]) -> None:
-    if criteria.types:
-        marks = ", ".join("?" * len(criteria.types))
-        conditions.append(f"n.mode & {_TYPE} IN ({marks})")
-        values.extend(criteria.types)
-    if criteria.smallest is not None or criteria.largest is not None:
-        conditions.append(f"n.mode & {_TYPE} = {_REGULAR}")
     for bound, comparison in ((criteria.smallest, ">="), (criteria.largest, "<=")):
         if bound is not None:
             conditions.append(f"n.size {comparison} ?")
             values.append(bound)
+    if criteria.smallest is not None or criteria.largest is not None:
+        conditions.append(f"n.mode & {_TYPE} = {_REGULAR}")
+    if criteria.types:
+        marks = ", ".join("?" * len(criteria.types))
+        conditions.append(f"n.mode & {_TYPE} IN ({marks})")
+        values.extend(criteria.types)
     for moment, comparison in ((criteria.newer_ns, ">"), (criteria.older_ns, "<")):
         if moment is not None:
             conditions.append(f"(n.mtime, n.mtime_ns) {comparison} (?, ?)")
