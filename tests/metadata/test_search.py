@@ -106,6 +106,8 @@ def test_patterns_of_paths_and_letters_of_either_case() -> None:
 
         assert paths(b"*.pdf") == [b"/home/x.pdf"]
         assert paths(b"*.pdf", ignore_case=True) == [b"/home/ann/Report.PDF", b"/home/x.pdf"]
+        assert paths(b"[X-Z].PDF", ignore_case=True) == [b"/home/x.pdf"]
+        assert paths(b"r?PORT.[^x]*", ignore_case=True) == [b"/home/ann/Report.PDF"]
         assert paths(b"/home/*.pdf", ignore_case=True) == [b"/home/x.pdf"]
         assert paths(b"ANN/*.pdf", ignore_case=True) == [b"/home/ann/Report.PDF"]
         assert paths(b"/home/**") == [

@@ -1,9 +1,11 @@
 """Patterns, sizes and types as people write them for `find`."""
 
+import stat
+
 import pytest
 
 from snapfs.errors import UsageError
-from snapfs.model.criteria import Criteria, path_pattern, size_bounds, types_of
+from snapfs.model.criteria import Criteria, in_any_case, path_pattern, size_bounds, types_of
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,16 @@ def test_types() -> None:
     for wrong in ("", "x", "f,x", "fd"):
         with pytest.raises(UsageError, match="not a type"):
             types_of(wrong)
+
+
+def test_a_pattern_in_any_case() -> None:
+    assert in_any_case("*-0?.Ää".encode()) == "*-0?.Ää".encode()
+    assert in_any_case(b"a*Z.") == b"[aA]*[zZ]."
+
+
+def test_what_is_asked_of_a_node() -> None:
+    assert not Criteria(pattern=b"x", deleted=True, any_version=True).of_node
+    assert Criteria(largest=0).of_node
+    assert Criteria(newer_ns=0).of_node
+    assert Criteria(types=(stat.S_IFREG,)).of_node
+    assert Criteria(owner="0").of_node
