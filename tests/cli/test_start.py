@@ -35,3 +35,9 @@ def test_only_what_is_needed_is_loaded(
     loaded = set(done.stderr.split())
     assert "click" in loaded
     assert not loaded & unwanted
+
+
+def test_the_derivation_begins_before_the_libraries_are_loaded() -> None:
+    code = "import sys, snapfs.cli.early; print({'trio', 'apsw', 'boto3'} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
