@@ -7,15 +7,15 @@ import shutil
 import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 from bench import datasets, report
 from bench.datasets import Scale
+from bench.limits import LIMITS, Limit
 from bench.measure import FailedError, say
-from bench.tools import Borg, Place, Restic, Snapfs, Tool
+from bench.tools import Borg, Restic, Snapfs, Tool
 from bench.works import WORKS, Bench, Figure, Work
-from tests.servers import S3Server, seaweedfs
+from tests.servers import seaweedfs
 
 
 def main() -> None:
@@ -25,19 +25,23 @@ def main() -> None:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="snapfs-bench-"))
         )
         chosen = [work for work in WORKS if given.only.lower() in work.name.lower()]
+        limits = [limit for limit in LIMITS if given.only.lower() in limit.name.lower()]
         server = None
-        if any("S3" in work.name for work in chosen):
+        if any("S3" in work.name for work in (*chosen, *limits)):
             s3_folder = folder / "s3"
             shutil.rmtree(s3_folder, ignore_errors=True)
             s3_folder.mkdir(parents=True)
             server = stack.enter_context(seaweedfs(s3_folder))
-        bench = Bench(folder, Scale(given.scale), _buckets(server) if server else None)
-        for name in sorted({data for work in chosen for data in work.data}):
+        bench = Bench(folder, Scale(given.scale), server)
+        for name in sorted({data for work in (*chosen, *limits) for data in work.data}):
             say(f"making {name}")
             bench.data(name)
         datasets.settle(folder / "data")
         lines = [_line(bench, work, given.runs) for work in chosen]
-        text = "\n".join((*_heading(given), report.HEADING, *lines))
+        kept = [_kept(bench, limit, given.runs) for limit in limits]
+        text = "\n".join(
+            (*_heading(given), report.HEADING, *lines, "", report.LIMITS_HEADING, *kept)
+        )
     print(text)
     if given.output:
         given.output.write_text(text + "\n")
@@ -54,17 +58,24 @@ def _line(bench: Bench, work: Work, runs: int) -> str:
     return report.line(work, figures)
 
 
+def _kept(bench: Bench, limit: Limit, runs: int) -> str:
+    values = []
+    for turn in range(min(runs, limit.runs or runs)):
+        try:
+            values.append(limit.measure(bench))
+        except (FailedError, RuntimeError, OSError) as error:
+            say(f"{limit.name}: {error}")
+        else:
+            say(f"{limit.name} · {turn + 1}: {values[-1]:.2f} {limit.unit}")
+    return report.limit_line(limit, values)
+
+
 def _measure(bench: Bench, work: Work, kind: type[Tool]) -> Figure | None:
     try:
         return work.measure(bench, kind)
     except (FailedError, RuntimeError, OSError) as error:
         say(f"{work.name} · {kind.name}: {error}")
         return None
-
-
-def _buckets(server: S3Server):  # type: ignore[no-untyped-def]
-    numbers = count(1)
-    return lambda: Place(Path(), f"{server.bucket}/bench-{next(numbers)}", server.environment)
 
 
 def _heading(given: argparse.Namespace) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from bench.limits import Limit
 from bench.works import Figure, Work
 
 OURS = "snapfs"
@@ -24,6 +25,19 @@ HEADING = (
     "| work | snapfs | restic | borg | better peer ÷ snapfs | at least / aim | met | peak MiB |\n"
     "|---|---|---|---|---|---|---|---|"
 )
+
+
+LIMITS_HEADING = "| snapfs alone | measured | at most | met |\n|---|---|---|---|"
+
+
+def limit_line(limit: Limit, values: Sequence[float]) -> str:
+    """One row of the table of limits in Markdown."""
+    most = f"{limit.at_most:g} {limit.unit}"
+    if not values:
+        return f"| {limit.name} | – | {most} | no |"
+    shown = _cell([Figure(value) for value in values], limit.unit)
+    met = "yes" if median(values) <= limit.at_most else "no"
+    return f"| {limit.name} | {shown} | {most} | {met} |"
 
 
 def better_peer_ratio(figures: Mapping[str, Sequence[Figure]]) -> float | None:

@@ -38,8 +38,21 @@ class Tool:
         self.repository = place.folder / "repository"
         self.mountpoint = place.folder / "mount"
 
+    mount_process: "subprocess.Popen[bytes] | None" = None
+    "what serves the mount, while it is mounted"
+
+    @classmethod
+    def version_command(cls) -> list[str]:
+        raise NotImplementedError
+
     @classmethod
     def version(cls) -> str:
+        """Its name and version."""
+        done = subprocess.run(cls.version_command(), capture_output=True, text=True, check=True)
+        return " ".join(done.stdout.split()[:2])
+
+    def list_command(self) -> list[str]:
+        """Shows the snapshots."""
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
@@ -88,7 +101,7 @@ class Tool:
     def mounted(self, source: Path) -> Iterator[Path]:
         """The newest snapshot's copy of `source`, mounted."""
         self.mountpoint.mkdir(exist_ok=True)
-        process = subprocess.Popen(
+        self.mount_process = process = subprocess.Popen(
             self.mount_command(),
             env={**os.environ, **self.environment(), **self.place.environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -121,8 +134,11 @@ class Snapfs(Tool):
     name = "snapfs"
 
     @classmethod
-    def version(cls) -> str:
-        return _first_line([_snapfs(), "--version"])
+    def version_command(cls) -> list[str]:
+        return [_snapfs(), "--version"]
+
+    def list_command(self) -> list[str]:
+        return [_snapfs(), "snapshots"]
 
     def environment(self) -> dict[str, str]:
         folder = self.place.folder
@@ -166,8 +182,11 @@ class Restic(Tool):
     name = "restic"
 
     @classmethod
-    def version(cls) -> str:
-        return " ".join(_first_line(["restic", "version"]).split()[:2])
+    def version_command(cls) -> list[str]:
+        return ["restic", "version"]
+
+    def list_command(self) -> list[str]:
+        return ["restic", "snapshots"]
 
     def environment(self) -> dict[str, str]:
         folder = self.place.folder
@@ -211,8 +230,11 @@ class Borg(Tool):
     name = "borg"
 
     @classmethod
-    def version(cls) -> str:
-        return _first_line(["borg", "--version"])
+    def version_command(cls) -> list[str]:
+        return ["borg", "--version"]
+
+    def list_command(self) -> list[str]:
+        return ["borg", "list"]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -248,8 +270,3 @@ class Borg(Tool):
 
 def _snapfs() -> str:
     return str(Path(sys.executable).parent / "snapfs")
-
-
-def _first_line(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.strip().splitlines()[0]

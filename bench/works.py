@@ -6,15 +6,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from statistics import median
 
 from bench import datasets
 from bench.datasets import Scale
 from bench.measure import Taken, forget
 from bench.tools import Borg, Place, Restic, Snapfs, Tool
+from tests.servers import S3Server
 
 MEMORY = Path("/dev/shm/snapfs-bench")
+_prefixes = count(1)
+"of repositories in a bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,18 @@ class Bench:
 
     folder: Path
     scale: Scale
-    s3: Callable[[], Place] | None
-    "makes a place in an S3 server, each time another"
+    server: S3Server | None
 
     def data(self, name: str) -> Path:
         return datasets.make(name, self.folder / "data", self.scale)
+
+    def place(self, folder: Path, *, s3: bool) -> Place:
+        """Where a new repository can be: in the folder, or where nothing is yet in the bucket."""
+        if not s3:
+            return Place(folder)
+        assert self.server is not None
+        bucket = f"{self.server.bucket}/bench-{next(_prefixes)}"
+        return Place(folder, bucket, self.server.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,7 @@ def fresh(bench: Bench, kind: type[Tool], *, s3: bool = False) -> Iterator[Tool]
     folder = bench.folder / "work" / kind.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    bucket = bench.s3() if s3 and bench.s3 else None
-    place = Place(folder, bucket.bucket, bucket.environment) if bucket else Place(folder)
-    tool = kind(place)
+    tool = kind(bench.place(folder, s3=s3))
     tool.init()
     try:
         yield tool
@@ -91,13 +101,16 @@ def filled(bench: Bench, kind: type[Tool], name: str, *, s3: bool = False) -> To
         folder = bench.folder / "kept" / f"{kind.name}-{name}{'-s3' if s3 else ''}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        bucket = bench.s3() if s3 and bench.s3 else None
-        place = Place(folder, bucket.bucket, bucket.environment) if bucket else Place(folder)
-        tool = kind(place)
+        tool = kind(bench.place(folder, s3=s3))
         tool.init()
         tool.backup(bench.data(name))
         _kept[key] = tool
-    return _kept[key]
+    tool = _kept[key]
+    if not s3:
+        return tool
+    # The server may be reached by another way than before.
+    assert bench.server is not None
+    return kind(replace(tool.place, environment=bench.server.environment))
 
 
 # --- ways in
@@ -151,7 +164,7 @@ def find_mounted(bench: Bench, kind: type[Tool]) -> Figure:
     tool, source = filled(bench, kind, "many"), bench.data("many")
     with tool.mounted(source) as tree:
         began = time.monotonic()
-        count = sum(1 for _ in _walk(tree))
+        count = sum(1 for _ in walk(tree))
         taken = time.monotonic() - began
     assert count >= bench.scale.count(100_000), count
     return Figure(taken)
@@ -164,14 +177,10 @@ def copy_small(*, s3: bool = False) -> Measure:
         tool, source = filled(bench, kind, "many", s3=s3), bench.data("many")
         tool.drop_cache()
         forget(tool.place.folder)
-        with tool.mounted(source) as tree, _scratch() as target:
-            files = sorted(str(path) for path in _walk(source))[:5000]
+        with tool.mounted(source) as tree, scratch() as target:
+            files = sorted(str(path) for path in walk(source))[:5000]
             began = time.monotonic()
-            for file in files:
-                inner = os.path.relpath(file, source)
-                copied = target / inner
-                copied.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(tree / inner, copied)
+            copy(files, source, tree, target)
             return Figure(time.monotonic() - began)
 
     return measure
@@ -210,13 +219,14 @@ def read_at_random(bench: Bench, kind: type[Tool]) -> Figure:
         return Figure(time.monotonic() - began)
 
 
-def restore(name: str) -> Measure:
-    """To a memory file system."""
+def restore(name: str, *, s3: bool = False) -> Measure:
+    """To a memory file system, nothing cached."""
 
     def measure(bench: Bench, kind: type[Tool]) -> Figure:
-        tool, source = filled(bench, kind, name), bench.data(name)
+        tool, source = filled(bench, kind, name, s3=s3), bench.data(name)
+        tool.drop_cache()
         forget(tool.place.folder)
-        with _scratch() as target:
+        with scratch() as target:
             return _time(tool.restore(source, target / "restored"))
 
     return measure
@@ -240,11 +250,30 @@ def check(name: str) -> Measure:
     return measure
 
 
+def version(tool: Tool) -> list[str]:
+    return tool.version_command()
+
+
+def snapshots(tool: Tool) -> list[str]:
+    return tool.list_command()
+
+
+def start(command: Callable[[Tool], list[str]], *, s3: bool = False) -> Measure:
+    """A short question: what it takes is the start of the program. The median of five."""
+
+    def measure(bench: Bench, kind: type[Tool]) -> Figure:
+        tool = filled(bench, kind, "many", s3=s3)
+        return Figure(median(tool.run(command(tool)).wall for _ in range(5)))
+
+    return measure
+
+
 def _time(taken: Taken) -> Figure:
     return Figure(taken.wall, taken.peak)
 
 
-def _walk(tree: Path) -> Iterator[str]:
+def walk(tree: Path) -> Iterator[str]:
+    """All files below a directory, each looked at."""
     for folder, _, files in os.walk(tree):
         for name in files:
             path = f"{folder}/{name}"
@@ -252,8 +281,18 @@ def _walk(tree: Path) -> Iterator[str]:
             yield path
 
 
+def copy(files: list[str], source: Path, tree: Path, target: Path) -> None:
+    """Copy these files of the source from its tree in a mount."""
+    for file in files:
+        inner = os.path.relpath(file, source)
+        copied = target / inner
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tree / inner, copied)
+
+
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
+    """An empty directory in memory, gone with the block."""
     shutil.rmtree(MEMORY, ignore_errors=True)
     MEMORY.mkdir()
     try:
@@ -290,4 +329,7 @@ WORKS = (
     Work("restore of big", restore("big"), targets=("1.3", "2")),
     Work("mount to the first ls, million", mount_to_first_ls, targets=("10", ""), runs=2),
     Work("check of many", check("many")),
+    Work("to say its version", start(version)),
+    Work("to list snapshots, directory", start(snapshots)),
+    Work("to list snapshots, S3", start(snapshots, s3=True), tools=S3_PEERS),
 )  # fmt: skip
