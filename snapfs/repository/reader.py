@@ -8,6 +8,7 @@ from snapfs.formats import packs
 from snapfs.metadata.blockindex import BlockIndex, Place
 from snapfs.metadata.tree import Tree
 from snapfs.model.content import Content, Hole, Layout, Listed, Slice, Stored
+from snapfs.repository.neighbours import Neighbours
 from snapfs.repository.segmentcache import PlainSegment
 from snapfs.repository.segments import SegmentFetcher, Wanted
 
@@ -38,6 +39,7 @@ class ContentReader:
         self._tree = tree
         self._blocks = blocks
         self._fetcher = fetcher
+        self._neighbours = Neighbours(blocks, fetcher)
         self._block_id_key = block_id_key
         self._refresh = refresh
 
@@ -92,6 +94,8 @@ class ContentReader:
         located = self._locate(layout, offset, length)
         if len(located) > 1:
             self._start(located)
+        else:
+            self._follow(layout, located)
         pieces = [await self._piece(item) for item in located]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -99,6 +103,12 @@ class ContentReader:
         """Begin to fetch the segments of these blocks: often many blocks lie in one."""
         places = {item.place.segment: item.place for item in located if isinstance(item, _Located)}
         self._fetcher.start(self._wanted(place) for place in places.values())
+
+    def _follow(self, layout: Layout, located: "list[_Located | int]") -> None:
+        """Look further where the content is one block: the next small file is not far."""
+        for item in located:
+            if isinstance(item, _Located) and item.place.length == layout.length:
+                self._neighbours.follow(item.place.segment)
 
     async def _piece(self, item: "_Located | int") -> bytes:
         if isinstance(item, int):

@@ -41,6 +41,10 @@ class MemoryCache:
             self._held.move_to_end(number)
         return found
 
+    def holds(self, number: int) -> bool:
+        """Whether it is there; asking is no use of it."""
+        return number in self._held
+
     def put(self, number: int, segment: PlainSegment) -> None:
         if number in self._held:
             return

@@ -65,6 +65,10 @@ class SegmentFetcher:
         """The segment, if it is at hand."""
         return self._memory.get(number)
 
+    def has(self, number: int) -> bool:
+        """Whether the segment is at hand or on its way."""
+        return number in self._flights or self._memory.holds(number)
+
     def start(self, wanted: Iterable[Wanted]) -> None:
         """Begin to fetch those that are neither here nor on their way. Does not wait."""
         missing = [

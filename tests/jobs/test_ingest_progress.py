@@ -13,7 +13,11 @@ import pytest
 import trio
 
 from snapfs.errors import StoreError
+from snapfs.formats import objects, records
+from snapfs.formats.parts import BlockPart, EntryPart, PartRef
+from snapfs.jobs.ingest import delta
 from snapfs.model.identity import Commit
+from snapfs.repository.pieces import Parts
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.memory import MemoryStore
 from tests.faulty import Fault, FaultyStore
@@ -163,6 +167,7 @@ async def test_the_nth_put_fails(
 _VICTIM = """
 import sys, trio
 from pathlib import Path
+from snapfs.repository.pieces import Parts
 from snapfs.stores.directory import DirectoryStore
 from tests.jobs.ingesting import machine
 
@@ -208,4 +213,77 @@ async def test_killed_again_and_again(tree: Path, tmp_path: Path) -> None:
         assert (await host.capture()).counts.bytes_read == 0
         numbers = [number for number, _ in _ingests(host)]
         assert len(numbers) == len(set(numbers))
+        await host.check()
+
+
+class _Overtaken(FaultyStore):
+    """Stores the first part of a record when the second is there, and not before."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.second = trio.Event()
+        self._parts = 0
+
+    async def put(self, name: str, data: bytes, *, if_absent: bool = False) -> None:
+        part = name.startswith(objects.PARTS)
+        self._parts += part
+        if part and self._parts == 1:
+            with trio.fail_after(30):
+                await self.second.wait()
+        await super().put(name, data, if_absent=if_absent)
+        if part and self._parts == 2:
+            self.second.set()
+
+
+async def test_parts_overtake_each_other_and_keep_their_order(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "_ROWS", 4)
+    store = _Overtaken(MemoryStore())
+    async with machine(store, tmp_path / "m", tree) as host:
+        first = await host.capture()
+        assert first.snapshot is not None
+        assert store.second.is_set()
+        body = host.repository.replica.head(first.snapshot.number).body
+        assert isinstance(body, records.Ingest)
+        assert [ref.first for ref in body.entries] == sorted(ref.first for ref in body.entries)
+        await host.check()
+
+
+async def test_the_record_waits_for_the_last_of_its_parts(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, blocks_there = Parts.upload, trio.Event()
+
+    async def slowly(
+        self: Parts, part: BlockPart | EntryPart, first: tuple[int, int, int]
+    ) -> PartRef:
+        if isinstance(part, EntryPart):
+            with trio.fail_after(30):
+                await blocks_there.wait()
+            for _ in range(1000):
+                await trio.lowlevel.checkpoint()
+        ref = await upload(self, part, first)
+        if isinstance(part, BlockPart):
+            blocks_there.set()
+        return ref
+
+    monkeypatch.setattr(Parts, "upload", slowly)
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        await host.capture()
+        await host.check()
+
+
+async def test_a_part_that_cannot_be_stored_ends_the_ingest_before_its_record(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "_ROWS", 4)
+    store = FaultyStore(MemoryStore())
+    async with machine(store, tmp_path / "m", tree) as host:
+        store.queue("put", Fault(on=objects.PARTS, skip=1, before=StoreError("it is broken")))
+        with pytest.raises(StoreError, match="it is broken"):
+            await host.ingest()
+        store.assert_all_hit()
+        assert _ingests(host) == []
+        await host.capture()
         await host.check()

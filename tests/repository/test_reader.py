@@ -13,8 +13,8 @@ from snapfs.model.content import Listed
 from snapfs.model.identity import Commit
 from snapfs.repository import segments as fetching
 from snapfs.stores.memory import MemoryStore
-from tests.build import Thing, file
-from tests.faulty import Fault
+from tests.build import Builder, Thing, built, file
+from tests.faulty import Fault, FaultyStore
 from tests.repository.history import History
 from tests.repository.machines import machines
 from tests.repository.readings import BLOCK, SEGMENT, Reading, content_of, noise, plain, reading
@@ -280,3 +280,37 @@ async def test_a_pack_of_a_later_version_fails_its_reader_and_no_other(tmp_path:
 def test_constants_bound_what_is_in_flight() -> None:
     assert fetching._AT_ONCE * fetching.RUN_BYTES <= 32 * 1024 * 1024
     assert packs.SEGMENT_TARGET <= fetching.RUN_BYTES
+
+
+def _small_files(count: int) -> dict[str | bytes, Thing]:
+    """Files of a block each, four to a segment."""
+    return {f"/f{number:03d}": file(noise(BLOCK, number)) for number in range(count)}
+
+
+async def _requests(directory: Path, order: list[int]) -> int:
+    """Requests that it takes to read these of 200 small files, one after another."""
+    store = FaultyStore(MemoryStore())
+    async with built(store, directory) as repository:
+        builder = Builder(repository, block_size=BLOCK, segment_size=SEGMENT)
+        commit = await builder.commit(_small_files(200))
+        anchor = repository.snapshots.sources()[0].anchor
+        async with repository.reading() as reader:
+            store.calls.clear()
+            for number in order:
+                entry = repository.tree.resolve(anchor, commit, b"/f%03d" % number)
+                assert entry is not None
+                data = await reader.open(entry.node.content()).read(0, 4096)
+                assert data == noise(BLOCK, number)
+            await trio.testing.wait_all_tasks_blocked()
+            return len(store.calls)
+
+
+async def test_who_reads_small_files_in_order_waits_for_few(tmp_path: Path) -> None:
+    segments = 200 // 4
+    assert await _requests(tmp_path, list(range(200))) < segments / 3
+
+
+async def test_who_reads_small_files_here_and_there_fetches_no_more_than_these(
+    tmp_path: Path,
+) -> None:
+    assert await _requests(tmp_path, [150, 30, 90, 10, 190]) == 5

@@ -19,6 +19,7 @@ from snapfs.metadata.local import Local, directory_key
 from snapfs.model.identity import Commit
 from snapfs.model.names import check_name
 from snapfs.model.snapshot import Counts
+from snapfs.repository.parallel import together
 from snapfs.repository.repository import Repository
 from snapfs.repository.state import local_errors
 from snapfs.repository.writer import open_writer
@@ -49,10 +50,13 @@ async def ingest(
         await _catch_up(repository, options)
         time_ns = repository.world.now_ns() if options.time_ns is None else options.time_ns
         findings = Findings()
-        async with open_writer(
-            repository.store, repository.keys, repository.world, level=options.level
-        ) as writer:
-            committer = Committer(repository, writer, options, time_ns)
+        async with (
+            open_writer(
+                repository.store, repository.keys, repository.world, level=options.level
+            ) as writer,
+            together() as tasks,
+        ):
+            committer = Committer(repository, writer, tasks, options, time_ns)
             local = await trio.to_thread.run_sync(
                 Local.open, repository.state.local, repository.state.replica
             )
