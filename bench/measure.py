@@ -1,12 +1,15 @@
 """Running a command and asking the kernel what it took."""
 
+import json
 import os
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+_MEASURED = str(Path(__file__).with_name("measured.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +32,22 @@ def run(
     command: Sequence[str], environment: Mapping[str, str], *, allowed: tuple[int, ...] = (0,)
 ) -> Taken:
     """Run a command to its end, its output kept for the case that it fails."""
-    began = time.monotonic()
-    with open("/tmp/snapfs-bench.out", "wb") as out:
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as out, open(reading, "rb") as told:
         process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=out,
-            stderr=subprocess.STDOUT,
+            (sys.executable, "-I", "-S", _MEASURED, str(writing), *command),
+            env={**os.environ, **environment}, pass_fds=(writing,),
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in allowed:
-        said = Path("/tmp/snapfs-bench.out").read_text(errors="replace")[-2000:]
-        raise FailedError(f"{' '.join(command)}: status {process.returncode}\n{said}")
-    return Taken(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        os.close(writing)
+        taken = json.loads(told.read() or '{"status": -1}')
+        process.wait()
+        out.seek(0)
+        said = out.read().decode(errors="replace")[-2000:]
+    status = taken.pop("status")
+    if status not in allowed:
+        raise FailedError(f"{' '.join(command)}: status {status}\n{said}")
+    return Taken(**taken)
 
 
 def forget(*trees: Path) -> None:

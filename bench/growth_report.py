@@ -1,0 +1,6 @@
+def plot(*a):
+    pass
+
+
+def tables(*a):
+    return ""
