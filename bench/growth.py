@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import trio
 
 from bench import growth_report, step
 from bench.changing import ChangingTree
@@ -86,15 +87,18 @@ def _by_files(folder: Path, count: int) -> Point:
 
 
 def _by_snapshots(folder: Path, count: int, marks: list[int]) -> list[Point]:
-    tree, points = _begin(folder, count), []
-    for number in range(1, marks[-1] + 1):
-        if number > 1:
+    tree, points = _begin(folder, count), list[Point]()
+    taken = 0
+    for mark in marks:
+        if mark > taken + 1:
+            trio.run(step.live, folder, tree, mark - taken - 1)
+        if taken:
             tree.live()
-        steps = {"day" if number > 1 else "first": _step(folder, "ingest")}
-        if number in marks:
-            for name in ("look", "replay", "check"):
-                steps[name] = _step(folder, name)
-            points.append(_point(folder, tree, number, steps))
+        steps = {"day" if mark > 1 else "first": _step(folder, "ingest")}
+        taken = mark
+        for name in ("look", "replay", "check"):
+            steps[name] = _step(folder, name)
+        points.append(_point(folder, tree, mark, steps))
     shutil.rmtree(folder)
     return points
 

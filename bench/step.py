@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from bench.changing import ChangingTree
 from bench.counting import Counting, Requests
 from snapfs.jobs.check import CheckOptions, check
 from snapfs.jobs.ingest.job import ingest
@@ -52,6 +53,16 @@ async def _run(folder: Path, step: str) -> bytes:
     async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
         await _STEPS[step](repository, folder)
     return msgspec.json.encode(store.requests)
+
+
+async def live(folder: Path, tree: ChangingTree, days: int) -> None:
+    """So many days, each with a snapshot at its end; in this process, and not measured."""
+    store = DirectoryStore(folder / STORE)
+    directories = Directories(folder / STATE, folder / "cache")
+    async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
+        for _ in range(days):
+            tree.live()
+            await _ingest(repository, folder)
 
 
 async def _ingest(repository: Repository, folder: Path) -> None:
