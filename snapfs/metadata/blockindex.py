@@ -44,8 +44,7 @@ class Origin:
     blocks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a block lies: within the plain bytes of a segment."""
 
     key: BlockKey

@@ -1,7 +1,6 @@
 """Questions about the tree of a snapshot: one indexed look-up or range each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -22,8 +21,7 @@ PAGE = 512
 "entries that one query reads"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One source inode in one state, with what leads to its content."""
 
     number: NodeNumber
@@ -36,8 +34,7 @@ class Node:
         return contents.decode(self.data) if self.attributes.is_file and self.data else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One name in a directory of a snapshot."""
 
     name: bytes

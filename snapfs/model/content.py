@@ -7,7 +7,6 @@ lists and not millions of ids. Nothing here does I/O.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -46,8 +45,7 @@ Extent: TypeAlias = Stored | Hole | Listed
 Content: TypeAlias = tuple[Extent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True):
     """A run of bytes wanted from one extent."""
 
     extent: Extent

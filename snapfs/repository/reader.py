@@ -1,7 +1,8 @@
 """Reading contents: offset → extents → blocks → segments → bytes, each block checked on its way."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError
 from snapfs.formats import packs
@@ -20,8 +21,7 @@ _WINDOW_LARGEST = 12 * 1024 * 1024
 Piece = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class _Located:
+class _Located(msgspec.Struct, frozen=True):
     """A run of bytes within a block, and where the block lies."""
 
     place: Place

@@ -1,8 +1,9 @@
 """What of a source's history is restored: all of a snapshot, or what it no longer has."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from snapfs.metadata.lost import Lost, LostName
 from snapfs.metadata.tree import Entry, Node, Tree
@@ -12,8 +13,7 @@ Inside = tuple[int, ...]
 "directories that are listed together; empty for what is no directory"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """A name that is restored."""
 
     name: bytes

@@ -44,7 +44,8 @@ class OpenDirectory:
 
     def join(self, name: bytes) -> bytes:
         """The absolute path of an entry, for findings."""
-        return os.path.join(self.path, name)
+        # Made for every file. A name is no path of its own, so os.path.join would see no more.
+        return self.path + name if self.path.endswith(b"/") else self.path + b"/" + name
 
     def join_inner(self, name: bytes) -> bytes:
         """The path of an entry within the target."""

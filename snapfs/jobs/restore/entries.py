@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from snapfs.jobs.restore.attributes import AS_ROOT, raise_if_fatal, set_attributes
 from snapfs.jobs.restore.directory import TEMPORARY, open_inner
 from snapfs.jobs.restore.drafts import Draft, ReadBackError
@@ -26,8 +28,7 @@ _NO_LINK = "hard links cannot be made; this is a copy"
 _DIRECTORY_THERE = (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """The content of a small file, in memory."""
 
     group: Group
@@ -55,12 +56,7 @@ class Maker:
             return self._keep(task)
         with self._finding(task) as outcome:
             if task.wanted.is_file:
-                draft = self.begin(task)
-                with discarding(draft):
-                    if held is not None:
-                        draft.write(held.group, held.data)
-                        self._verify(draft, held)
-                    outcome.name = self.finish(task, draft)
+                outcome.name = self._make_file(task, held)
             else:
                 outcome.name = self._make_special(task)
         return outcome.name
@@ -68,8 +64,11 @@ class Maker:
     def begin(self, task: Task) -> Draft:
         """An empty file for a task, of its size. Raises OSError."""
         draft = Draft.create(task.directory.descriptor, self._temporary())
-        with discarding(draft):
+        try:
             draft.reserve(task.wanted.size, task.content, sparse=self._sparse)
+        except BaseException:
+            draft.discard()
+            raise
         return draft
 
     def finish(self, task: Task, draft: Draft) -> FirstName:
@@ -123,6 +122,17 @@ class Maker:
             self.report_error(task, error)
         except (ValueError, OverflowError) as error:
             self._tally.found(Trouble.REFUSED, task.path, f"cannot be on this system: {error}")
+
+    def _make_file(self, task: Task, held: Held | None) -> FirstName:
+        draft = self.begin(task)
+        try:
+            if held is not None:
+                draft.write(held.group, held.data)
+                self._verify(draft, held)
+            return self.finish(task, draft)
+        except BaseException:
+            draft.discard()
+            raise
 
     def _keep(self, task: Task) -> FirstName | None:
         """The first of several names, which is there as it should be."""
@@ -225,13 +235,3 @@ class Maker:
 class _Outcome:
     name: FirstName | None = None
     linked: bool = False
-
-
-@contextmanager
-def discarding(draft: Draft) -> Iterator[None]:
-    """Remove a draft if the block does not end well."""
-    try:
-        yield
-    except BaseException:
-        draft.discard()
-        raise

@@ -5,16 +5,15 @@ The table is in a temporary file of SQLite's, which has no name and goes with th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import apsw
+import msgspec
 
 from snapfs.errors import LocalError
 from snapfs.model.identity import NodeNumber
 
 
-@dataclass(frozen=True, slots=True)
-class FirstName:
+class FirstName(msgspec.Struct, frozen=True, gc=False):
     """A name under which an inode was restored, and which inode it became."""
 
     path: bytes

@@ -30,8 +30,7 @@ _BATCH_DIRECTORIES = 32
 "each is a descriptor that stays open"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
+class Task(msgspec.Struct, frozen=True, eq=False):
     """An entry that is not a directory, to be made; holds its directory until it is released."""
 
     directory: OpenDirectory
