@@ -3,13 +3,14 @@
 # make setup    what these need: Debian's packages, and a virtual environment in .venv
 # make soak     ten minutes of three hosts at work, with kills
 # make bench    beside restic and borg, which it installs; hours at full size
+# make growth   how time, memory and requests grow up to a million files and 300 snapshots; hours
 # Packages are installed with apt-get (by sudo, if you are not root) only where one is missing.
 
 PYTHON ?= python3
 PACKAGES = acl attr fuse3 gcc libfuse3-dev pkg-config python3-dev python3-venv rsync
 BIN = .venv/bin
 
-.PHONY: demo test check setup packages clean soak bench
+.PHONY: demo test check setup packages clean soak bench growth
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" contrib/demo.sh
@@ -29,6 +30,10 @@ soak: setup
 bench: setup
 	@contrib/packages.sh restic borgbackup python3-llfuse
 	$(BIN)/python -m bench --output docs/benchmarks-table.md
+
+growth: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench.growth
 
 setup: packages .venv/ready
 

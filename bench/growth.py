@@ -73,7 +73,7 @@ def main() -> None:
         say(f"figures: {folder / 'growth.json'}")
     given.docs.mkdir(exist_ok=True)
     growth_report.plot(growth, given.docs / "growth.svg")
-    (given.docs / "growth-table.md").write_text(growth_report.tables(growth))
+    (given.docs / "benchmarks-growth.md").write_text(growth_report.tables(growth))
 
 
 def _by_files(folder: Path, count: int) -> Point:

@@ -15,6 +15,7 @@ import trio
 
 from bench.changing import ChangingTree
 from bench.counting import Counting, Requests
+from snapfs.cli import memory
 from snapfs.jobs.check import CheckOptions, check
 from snapfs.jobs.ingest.job import ingest
 from snapfs.jobs.ingest.options import IngestOptions
@@ -35,6 +36,7 @@ REPLICA = "replica.db"
 
 def main() -> None:
     folder, step = Path(sys.argv[1]), sys.argv[2]
+    memory.use_memory_well()
     requests = trio.run(_run, folder, step)
     (folder / REQUESTS).write_bytes(requests)
 
