@@ -27,7 +27,9 @@ def plot(growth: "Growth", path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "snapfs", "font.size": 9, "axes.grid": True})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "snapfs", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
+    )
     mpl.rcParams.update({f"axes.spines.{side}": False for side in ("top", "right")})
     mpl.rcParams["grid.alpha"] = 0.3
     from matplotlib import pyplot
@@ -41,15 +43,19 @@ def plot(growth: "Growth", path: Path) -> None:
         _lines(time, along, points, "processor")
         time.set(title=f"processor time by {what}", ylabel="seconds", yscale="log")
         _lines(memory, along, points, "peak")
-        memory.set(title=f"peak memory by {what}", ylabel="MiB", ylim=(0, 260))
-        memory.axhline(220, color="grey", linestyle=":", label="limit")
+        memory.set(title=f"peak memory by {what}", ylabel="MiB")
+        memory.axhline(220, color="grey", linestyle=":", label="limit of ingest, mount, check")
+        memory.set_ylim(bottom=0)
         stored.plot(along, [p.replica / 1e6 for p in points], "o-", label="database")
         stored.plot(along, [p.rest / 1e6 for p in points], "s-", label="log and parts")
         stored.plot(along, [p.packs / 1e6 for p in points], "^-", label="packs")
         stored.set(title=f"size by {what}", ylabel="MB", yscale="log")
         for axes in (time, memory, stored):
             axes.set(xscale="log", xlabel=what)
-            axes.legend(fontsize=8)
+            axes.set_xticks(along, [f"{x:,}" for x in along], minor=False)
+            axes.set_xticks([], minor=True)
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.legend(fontsize=7)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
