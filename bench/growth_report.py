@@ -55,6 +55,7 @@ def plot(growth: "Growth", path: Path) -> None:
             axes.set_xticks(along, [f"{x:,}" for x in along], minor=False)
             axes.set_xticks([], minor=True)
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
             axes.legend(fontsize=7)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
