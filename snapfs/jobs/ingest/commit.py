@@ -85,10 +85,12 @@ class Committer:
         """
         await self._sending.acquire()
         at, self._begun = self._begun, self._begun + 1
-        self._tasks.start(lambda: self._send(at, part, first))
+        self._tasks.start(partial(self._send, self._entries, at, part, first))
 
-    async def _send(self, at: int, part: EntryPart, first: First) -> None:
-        self._entries[at] = await self._repository.parts.upload(part, first)
+    async def _send(
+        self, entries: dict[int, PartRef], at: int, part: EntryPart, first: First
+    ) -> None:
+        entries[at] = await self._repository.parts.upload(part, first)
         self._sending.release()
         async with self._sent:
             self._sent.notify_all()
@@ -96,8 +98,8 @@ class Committer:
     def begin_delta(self, *, uploads_void: bool) -> None:
         """Throw the delta's parts away, and begin again at the source's head.
 
-        A delta is void when it was to be committed: none of its parts is on its way any more.
-        Blocks stay, unless what was uploaded is being deleted.
+        What is still on its way counts for the old delta. Blocks stay, unless what was uploaded is
+        being deleted.
         """
         self._entries, self._begun = {}, 0
         if uploads_void:
