@@ -21,6 +21,7 @@ from snapfs.mount.layout import Layout
 from snapfs.mount.mountpoint import Machine, check_machine, check_mountpoint
 from snapfs.mount.options import MountOptions
 from snapfs.mount.session import mounted, raise_read_ahead
+from snapfs.mount.waiting import waiting_eagerly
 from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.reader import ContentReader
 from snapfs.repository.repository import Repository
@@ -72,7 +73,7 @@ async def _serve(
             history,
             enable_acl=options.allow_other,
         )
-        with mounted(files, target, options):
+        with mounted(files, target, options), waiting_eagerly():
             tasks.start(follower.run)
             tasks.start(partial(_end_on_signal, signals, tasks))
             tasks.start(partial(_announce, target, ready))

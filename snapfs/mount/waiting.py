@@ -1,0 +1,79 @@
+"""How the mount waits for the kernel's next request: for a moment without the event loop.
+
+A program that walks a tree asks for one thing after the other, each as soon as it has the answer to
+the last. To go round the loop between them takes longer than most answers do. So whoever has
+answered looks at the descriptor for a moment first, unless requests are under way that need the
+loop, and never longer than a turn.
+
+pyfuse3 finds trio by a name in its module, by which its own asyncio mode replaces it as well.
+"""
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace, TracebackType
+from weakref import WeakSet
+
+import pyfuse3
+import trio
+
+_PATIENCE = 0.000_2
+"seconds for which the next request is waited for"
+_TURN = 0.002
+"seconds after which all other tasks of the loop have their turn"
+_MOST_DESCRIPTORS = 1024
+"select(2) knows no higher ones"
+
+
+@contextmanager
+def waiting_eagerly() -> Iterator[None]:
+    """Have pyfuse3 wait for requests like this."""
+    waiting = Waiting()
+    lowlevel = SimpleNamespace(**vars(trio.lowlevel) | {"wait_readable": waiting.wait_readable})
+    replaced = vars(trio) | {"lowlevel": lowlevel, "Lock": lambda: waiting}
+    vars(pyfuse3)["trio"] = SimpleNamespace(**replaced)
+    try:
+        yield
+    finally:
+        vars(pyfuse3)["trio"] = trio
+
+
+class Waiting:
+    """The lock of pyfuse3's workers, which one of them has while it waits; and that waiting."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._others = trio.lowlevel.ParkingLot()
+        self._busy: WeakSet[trio.lowlevel.Task] = WeakSet()
+        "workers that left with a request and have not come back; those that ended are forgotten"
+        self._turn_ends = 0.0
+
+    async def __aenter__(self) -> None:
+        self._busy.discard(trio.lowlevel.current_task())
+        # Not in order of arrival: a worker that goes on by itself saves a change of tasks.
+        while self._taken:
+            await self._others.park()
+        self._taken = True
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._taken = False
+        self._busy.add(trio.lowlevel.current_task())
+        self._others.unpark()
+
+    async def wait_readable(self, descriptor: int) -> None:
+        """Return when the kernel has a request. Raises what trio's raises."""
+        if (
+            not self._busy
+            and time.monotonic() < self._turn_ends
+            and descriptor < _MOST_DESCRIPTORS
+            and select.select((descriptor,), (), (), _PATIENCE)[0]
+        ):
+            return
+        await trio.lowlevel.wait_readable(descriptor)
+        self._turn_ends = time.monotonic() + _TURN
