@@ -150,6 +150,14 @@ def encode_part(
 ) -> bytes:
     """A part's object: block parts under INDEX, entry parts under NAMES."""
     purpose = Purpose.INDEX if isinstance(part, BlockPart) else Purpose.NAMES
+    return seal_part(part, name, purpose, repository, keys, random)
+
+
+def seal_part(
+    part: msgspec.Struct, name: bytes, purpose: Purpose, repository: RepositoryId,
+    keys: EpochKeys, random: Random,
+) -> bytes:  # fmt: skip
+    """The object of any part."""
     context = Context(repository, ObjectKind.PART, objects.part(name))
     return seal.seal_object(context, purpose, keys, wire.encode(part), level=LEVEL, random=random)
 
@@ -158,7 +166,7 @@ def decode_blocks(
     data: bytes, ref: PartRef, repository: RepositoryId, keys: EpochKeys
 ) -> BlockPart:
     """The block part in an object, its rows within bounds. Raises FormatError."""
-    plain = _open(data, Purpose.INDEX, ref, repository, keys)
+    plain = open_part(data, Purpose.INDEX, ref, repository, keys)
     part = wire.decode(_block_decoder, plain, objects.part(ref.name))
     for row in part.packs:
         packs.check_pack(row)
@@ -174,7 +182,7 @@ def decode_entries(
 
     Raises FormatError.
     """
-    plain = _open(data, Purpose.NAMES, ref, repository, keys)
+    plain = open_part(data, Purpose.NAMES, ref, repository, keys)
     part = wire.decode(_entry_decoder, plain, objects.part(ref.name))
     if not all(_is_sound_directory(row) for row in part.directories):
         raise FormatError(f"{objects.part(ref.name)}: has a name that cannot be")
@@ -185,6 +193,17 @@ def decode_entries(
     if not (sound_lists and all(_are_sound(row.items, known) for row in part.nodes)):
         raise FormatError(f"{objects.part(ref.name)}: has a content that cannot be")
     return part
+
+
+def open_part(
+    data: bytes, purpose: Purpose, ref: PartRef, repository: RepositoryId, keys: EpochKeys
+) -> bytes:
+    """The plain bytes of a part that a record names so. Raises FormatError."""
+    name = objects.part(ref.name)
+    if len(data) != ref.size or digest(data) != ref.hash:
+        raise FormatError(f"{name}: is not the object that its record names")
+    context = Context(repository, ObjectKind.PART, name)
+    return seal.open_object(data, context, purpose, keys, limit=limits.PART)
 
 
 def digest(data: bytes) -> bytes:
@@ -242,13 +261,3 @@ def _is_sound_item(item: Item, lists: int) -> bool:
     if isinstance(item, bytes):
         return len(item) == packs.KEY
     return item[0] < lists if isinstance(item[0], int) else len(item[0]) == packs.KEY
-
-
-def _open(
-    data: bytes, purpose: Purpose, ref: PartRef, repository: RepositoryId, keys: EpochKeys
-) -> bytes:
-    name = objects.part(ref.name)
-    if len(data) != ref.size or digest(data) != ref.hash:
-        raise FormatError(f"{name}: is not the object that its record names")
-    context = Context(repository, ObjectKind.PART, name)
-    return seal.open_object(data, context, purpose, keys, limit=limits.PART)

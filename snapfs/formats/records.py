@@ -169,7 +169,36 @@ class Mend(msgspec.Struct, frozen=True, tag="mend", forbid_unknown_fields=True):
     parts: tuple[Replacement, ...] = ()
 
 
-Body: TypeAlias = Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone | Mend
+class BaseSource(msgspec.Struct, frozen=True, array_like=True):
+    """The entries of one source, restated."""
+
+    source: wire.Count
+    "its number"
+    parts: tuple[PartRef, ...]
+    "base parts of entries"
+
+
+class Base(msgspec.Struct, frozen=True, tag="base", forbid_unknown_fields=True):
+    """Restates all streams as they were at an earlier record, without what nobody wants any more.
+
+    Whoever has not come as far as that record begins with it; the parts before are not needed.
+    Whoever has come further leaves out what it leaves out, once it has reached this record.
+    """
+
+    until: Annotated[Commit, msgspec.Meta(ge=1, le=2**63 - 1)]
+    "the record"
+    wanted: tuple[wire.Count, ...]
+    """commits, in order, whose trees are restated: every snapshot that can still be asked for, and
+    what each source's next delta builds on. A complete one that is missing is gone for good."""
+    blocks: tuple[PartRef, ...]
+    "base parts of blocks"
+    sources: tuple[BaseSource, ...]
+    "every source that had a commit by then"
+
+
+Body: TypeAlias = (
+    Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone | Mend | Base
+)
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,7 +246,7 @@ def decode(data: bytes, number: Commit, repository: RepositoryId, keys: EpochKey
 
 
 def part_refs(body: Body) -> tuple[tuple[PartRef, ...], tuple[PartRef, ...]]:
-    """The block parts and the entry parts that a body names."""
+    """The block parts and the entry parts of what a body adds; a base adds nothing."""
     if isinstance(body, Ingest):
         return body.blocks, body.entries
     if isinstance(body, Condemn | Mend):
@@ -227,6 +256,8 @@ def part_refs(body: Body) -> tuple[tuple[PartRef, ...], tuple[PartRef, ...]]:
 
 def named_parts(body: Body) -> tuple[PartRef, ...]:
     """All parts that a body names: its own, and those that take an older part's place."""
+    if isinstance(body, Base):
+        return (*body.blocks, *(ref for source in body.sources for ref in source.parts))
     blocks, entries = part_refs(body)
     replacing = body.parts if isinstance(body, Mend) else ()
     return (*blocks, *entries, *(each.part for each in replacing))

@@ -8,7 +8,7 @@ import msgspec
 import zstandard
 
 from snapfs.errors import FormatError, NewerFormatError
-from snapfs.formats import packs, parts, records, ring, seal, wire
+from snapfs.formats import bases, packs, parts, records, ring, seal, wire
 from snapfs.formats.codec import Codec
 from snapfs.formats.seal import Context, ObjectKind, Purpose
 from tests.formats import samples
@@ -18,7 +18,8 @@ CONTEXT = Context(REPOSITORY, ObjectKind.PART, "meta/00/00")
 LIMIT = 1 << 20
 HUGE = 0xFFFF_FFFF
 ARRAYS = (b"\xdd\xff\xff\xff\xff", b"\xdc\xff\xff", b"\xdf\xff\xff\xff\xff")
-TYPES = (records.Head, ring.Ring, parts.EntryPart, parts.BlockPart, packs.PackRow)
+TYPES = (records.Head, ring.Ring, parts.EntryPart, parts.BlockPart, packs.PackRow, bases.BlockBase,
+         bases.EntryBase)  # fmt: skip
 
 
 def frame(size: int, window: int | None = None) -> bytes:

@@ -8,7 +8,20 @@ from unittest.mock import patch
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
-from snapfs.formats import codec, marker, objects, packs, parts, records, ring, slots
+from snapfs.formats import bases, codec, marker, objects, packs, parts, records, ring, slots
+from snapfs.formats.bases import (
+    BaseBlock,
+    BaseDirectory,
+    BaseEntry,
+    BaseList,
+    BaseNode,
+    BasePack,
+    BasePart,
+    BaseSegment,
+    BaseSuspect,
+    BlockBase,
+    EntryBase,
+)
 from snapfs.formats.codec import Codec
 from snapfs.formats.packs import Packed, PackRow, SegmentRow
 from snapfs.formats.parts import (
@@ -131,6 +144,53 @@ ENTRY_PART = EntryPart(
     users={0: b"root", 1000: b"caf\xe9"},
     groups={0: b"wheel"},
 )
+BLOCK_BASE = BlockBase(
+    begin=2,
+    end=9,
+    packs=(BasePack(3, PACK, 5000, draw("a header")(153)),),
+    segments=(
+        BaseSegment(4, 3, 0, 153, 200, 1201, 2, 2),
+        BaseSegment(6, 3, 1, 353, 4000, 3900, 8, 1),
+    ),
+    blocks=(
+        BaseBlock(2, key("block 0"), 4, 0, 1200),
+        BaseBlock(8, key("block 2"), 6, 0, 3900),
+    ),
+    suspects=(BaseSuspect(8, 17),),
+)
+ENTRY_BASE = EntryBase(
+    begin=(0, b"", 0),
+    end=(7, b"old", 4),
+    directories=(BaseDirectory(2, 1, b"/"), BaseDirectory(7, 2, b"dev")),
+    lists=(BaseList(5, key("list 0"), 300, (2, 100, -1, 100, -6, 100)),),
+    nodes=(
+        BaseNode(9, 0o040755, 0, 0, 1_700_000_000, 0, 0, 1, 0, b"", (), ()),
+        BaseNode(
+            12,
+            0o100600,
+            1000,
+            100,
+            -1,
+            6,
+            900,
+            1,
+            0,
+            b"",
+            (-7, 300, 8, 600),
+            ((b"user.a", b"\0\xff"),),
+        ),
+        BaseNode(13, 0o120777, 0, 0, 5, 6, 6, 1, 0, b"../etc", (), ()),
+    ),
+    entries=(
+        BaseEntry(1, b"/", 3, 1 << 62, 9, 2),
+        BaseEntry(2, b"a", 3, 5, 12, 0),
+        BaseEntry(2, b"a", 5, 1 << 62, 13, 0),
+    ),
+    users={1000: b"caf\xe9"},
+    groups={0: b"wheel"},
+)
+BLOCK_BASE_NAME = name("block base")
+ENTRY_BASE_NAME = name("entry base")
 BLOCK_PART_NAME = name("block part")
 ENTRY_PART_NAME = name("entry part")
 
@@ -139,6 +199,12 @@ def encode_part(part: BlockPart | EntryPart) -> bytes:
     """The object of a part, always under the same name."""
     part_name = BLOCK_PART_NAME if isinstance(part, BlockPart) else ENTRY_PART_NAME
     return parts.encode_part(part, part_name, REPOSITORY, KEYS, draw("a part"))
+
+
+def encode_base(part: BasePart) -> bytes:
+    """The object of a base part, always under the same name."""
+    part_name = BLOCK_BASE_NAME if isinstance(part, BlockBase) else ENTRY_BASE_NAME
+    return bases.encode_base(part, part_name, REPOSITORY, KEYS, draw("a base part"))
 
 
 def ref(part_name: bytes, data: bytes, first: tuple[int, int, int] = (0, 0, 0)) -> Ref:
@@ -179,6 +245,9 @@ BODIES: dict[str, records.Body] = {
     "delete": records.Delete((name("old pack"),), (name("left-over part"),), (name("rescued"),)),
     "gone": records.Gone((name("old pack"), name("other pack")), (name("left-over part"),)),
     "mend": records.Mend(_NEW, (_REF,), (PACK,), (records.Replacement(17, 1, _REF),)),
+    "base": records.Base(
+        Commit(70), (3, 41), (_REF,), (records.BaseSource(1, (_REF,)), records.BaseSource(2, ()))
+    ),
 }
 NUMBERS = {kind: Commit(1 + at * 0x1_0000_0001) for at, kind in enumerate(BODIES)}
 
@@ -237,6 +306,16 @@ def read_entries(data: bytes) -> EntryPart:
     return parts.decode_entries(data, ref(ENTRY_PART_NAME, data), REPOSITORY, KEYS)
 
 
+def read_block_base(data: bytes) -> BlockBase:
+    """A base part of blocks, under a reference that fits these very bytes."""
+    return bases.decode_block_base(data, ref(BLOCK_BASE_NAME, data), REPOSITORY, KEYS)
+
+
+def read_entry_base(data: bytes) -> EntryBase:
+    """A base part of entries, likewise."""
+    return bases.decode_entry_base(data, ref(ENTRY_BASE_NAME, data), REPOSITORY, KEYS)
+
+
 def read_record(kind: str) -> Callable[[bytes], records.Head]:
     """What reads the record of a kind."""
     return lambda data: records.decode(data, NUMBERS[kind], REPOSITORY, KEYS)
@@ -262,6 +341,8 @@ def sealed_objects() -> dict[str, Sealed]:
         "pack": Sealed(pack, (row, plain), read_pack),
         "blocks": Sealed(encode_part(BLOCK_PART), BLOCK_PART, read_blocks),
         "entries": Sealed(encode_part(ENTRY_PART), ENTRY_PART, read_entries),
+        "base_blocks": Sealed(encode_base(BLOCK_BASE), BLOCK_BASE, read_block_base),
+        "base_entries": Sealed(encode_base(ENTRY_BASE), ENTRY_BASE, read_entry_base),
     }
     for kind in BODIES:
         found[f"record_{kind}"] = Sealed(encode_record(kind), head(kind), read_record(kind))

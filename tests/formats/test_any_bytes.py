@@ -127,6 +127,17 @@ SEALED: dict[str, tuple[object, Callable[[bytes], bytes], Callable[[bytes], obje
         sealed_part(samples.ENTRY_PART_NAME, Purpose.NAMES),
         samples.read_entries,
     ),
+    "base_blocks": (
+        samples.BLOCK_BASE,
+        sealed_part(samples.BLOCK_BASE_NAME, Purpose.INDEX),
+        samples.read_block_base,
+    ),
+    "base_entries": (
+        samples.ENTRY_BASE,
+        sealed_part(samples.ENTRY_BASE_NAME, Purpose.NAMES),
+        samples.read_entry_base,
+    ),
+    "base": (samples.head("base"), sealed_record, DECODERS["record_tag"]),
     "footer": ([samples.build_pack()[0].segments], sealed_pack, samples.read_pack),
 }
 each_sealed = pytest.mark.parametrize("name", list(SEALED))

@@ -127,6 +127,10 @@ def test_one_kind_of_part_is_not_read_as_the_other() -> None:
         samples.read_blocks(OBJECTS["entries"].data)
     with pytest.raises(FormatError):
         samples.read_entries(OBJECTS["blocks"].data)
+    with pytest.raises(FormatError):
+        samples.read_block_base(OBJECTS["base_entries"].data)
+    with pytest.raises(FormatError):
+        samples.read_entry_base(OBJECTS["base_blocks"].data)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ObjectKind if kind is not ObjectKind.PART])

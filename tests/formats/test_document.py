@@ -206,7 +206,41 @@ def test_an_entry_part_gives_its_rows(prefix: str) -> None:
     assert (users, groups) == ({0: b"root", 1000: b"caf\xe9"}, {0: b"wheel"})
 
 
+@pytest.mark.parametrize("prefix", ["", "raw_"])
+def test_a_base_part_of_blocks_gives_its_rows(prefix: str) -> None:
+    name = part_name(samples.BLOCK_BASE_NAME)
+    opened = open_object(golden(f"{prefix}base_blocks.bin"), 3, name, ring()[0])
+    begin, end, packs, segments, blocks, suspects = opened.only(2)
+    assert (begin, end) == (2, 9)
+    assert packs == [[3, samples.PACK, 5000, samples.draw("a header")(153)]]
+    assert segments == [[4, 3, 0, 153, 200, 1201, 2, 2], [6, 3, 1, 353, 4000, 3900, 8, 1]]
+    assert blocks == [
+        [2, samples.key("block 0"), 4, 0, 1200],
+        [8, samples.key("block 2"), 6, 0, 3900],
+    ]
+    assert suspects == [[8, 17]]
+
+
+@pytest.mark.parametrize("prefix", ["", "raw_"])
+def test_a_base_part_of_entries_gives_its_rows(prefix: str) -> None:
+    name = part_name(samples.ENTRY_BASE_NAME)
+    opened = open_object(golden(f"{prefix}base_entries.bin"), 3, name, ring()[0])
+    begin, end, directories, lists, nodes, entries, users, groups = opened.only(3)
+    assert (begin, end) == ([0, b"", 0], [7, b"old", 4])
+    assert directories == [[2, 1, b"/"], [7, 2, b"dev"]]
+    assert lists == [[5, samples.key("list 0"), 300, [2, 100, -1, 100, -6, 100]]]
+    assert nodes[1] == [
+        12, 0o100600, 1000, 100, -1, 6, 900, 1, 0, b"", [-7, 300, 8, 600], [[b"user.a", b"\0\xff"]],
+    ]  # fmt: skip
+    assert nodes[2][9] == b"../etc"
+    assert entries[0] == [1, b"/", 3, 2**62, 9, 2]
+    assert entries[1:] == [[2, b"a", 3, 5, 12, 0], [2, b"a", 5, 2**62, 13, 0]]
+    assert (users, groups) == ({1000: b"caf\xe9"}, {0: b"wheel"})
+
+
+_PART = [samples.name("part"), 1234, samples.key("part hash"), [5, 6, 7]]
 BODIES: dict[str, dict[str, object]] = {
+    "base": {"until": 70, "wanted": [3, 41], "blocks": [_PART], "sources": [[1, [_PART]], [2, []]]},
     "init": {
         "repository": samples.REPOSITORY,
         "ring": "keys/ring/00000001",

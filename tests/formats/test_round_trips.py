@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapfs.errors import FormatError
-from snapfs.formats import codec, limits, marker, objects, packs, parts, records, ring, seal
+from snapfs.formats import bases, codec, limits, marker, objects, packs, parts, records, ring, seal
 from snapfs.formats.codec import Codec
 from snapfs.model.identity import Commit, PackName, RepositoryId
 from tests.formats import samples, values
@@ -60,6 +60,18 @@ def test_entry_parts(value: tuple[int, parts.EntryPart]) -> None:
     data = samples.encode_part(part)
     ref = samples.ref(samples.ENTRY_PART_NAME, data, (9, first, 9))
     assert parts.decode_entries(data, ref, REPOSITORY, KEYS) == part
+
+
+@quick
+@given(values.block_bases())
+def test_base_parts_of_blocks(value: bases.BlockBase) -> None:
+    assert samples.read_block_base(samples.encode_base(value)) == value
+
+
+@quick
+@given(values.entry_bases())
+def test_base_parts_of_entries(value: bases.EntryBase) -> None:
+    assert samples.read_entry_base(samples.encode_base(value)) == value
 
 
 @quick

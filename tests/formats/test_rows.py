@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from snapfs.errors import FormatError
-from snapfs.formats import packs, parts
+from snapfs.formats import bases, packs, parts
 from snapfs.model.identity import PackName
 from tests.formats import samples
 
@@ -103,3 +103,52 @@ def test_a_move_names_a_place_for_each_block() -> None:
     part = parts.BlockPart((), (parts.MoveRow(PackName(bytes(16)), 0, (1, 2), (3,)),))
     with pytest.raises(FormatError):
         samples.read_blocks(samples.encode_part(part))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"begin": 3},
+        {"end": 8},
+        {"blocks": samples.BLOCK_BASE.blocks[::-1]},
+        {"blocks": samples.BLOCK_BASE.blocks[:1] * 2},
+    ],
+)
+def test_blocks_of_a_base_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(FormatError):
+        samples.read_block_base(
+            samples.encode_base(msgspec.structs.replace(samples.BLOCK_BASE, **change))
+        )
+
+
+_ENTRY, _NODE, _LIST = (
+    samples.ENTRY_BASE.entries[0], samples.ENTRY_BASE.nodes[1], samples.ENTRY_BASE.lists[0],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            {"entries": (msgspec.structs.replace(_ENTRY, name=name),)}
+            for name in (b"", b".", b"..", b"a/b", b"a\0", b"../../x", b"//")
+        ),
+        {"directories": (bases.BaseDirectory(3, 2, b".."),)},
+        {"directories": (bases.BaseDirectory(2, 2, b"x"),)},
+        {"begin": (1, b"/", 4)},
+        {"end": (2, b"a", 5)},
+        {"entries": samples.ENTRY_BASE.entries[::-1]},
+        {"entries": (_ENTRY, _ENTRY)},
+        {"entries": (msgspec.structs.replace(_ENTRY, last=3),)},
+        *(
+            {"nodes": (msgspec.structs.replace(_NODE, extents=extents),)}
+            for extents in ((8,), (8, 899), (8, 901), (8, -1, 8, 901), (8, 900, 8))
+        ),
+        {"lists": (msgspec.structs.replace(_LIST, extents=(-7, 300)),)},
+    ],
+)
+def test_entries_of_a_base_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(FormatError):
+        samples.read_entry_base(
+            samples.encode_base(msgspec.structs.replace(samples.ENTRY_BASE, **change))
+        )

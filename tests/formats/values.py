@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from snapfs.formats import parts, records, ring
+from snapfs.formats import bases, parts, records, ring
 from snapfs.formats.packs import PackRow, SegmentRow
 from snapfs.model.identity import Commit, RepositoryId
 
@@ -111,6 +111,78 @@ def entry_parts(draw: st.DrawFn, first: int = 0) -> parts.EntryPart:
     )
 
 
+# --- base parts
+
+numbers = st.integers(1, 2**60)
+ends = st.integers(1, 2**62)
+entry_keys = st.tuples(counts, st.binary(max_size=9), counts)
+
+
+@st.composite
+def block_bases(draw: st.DrawFn) -> bases.BlockBase:
+    """A base part of blocks."""
+    begin = draw(st.integers(0, 2**60))
+    found = sorted(draw(st.sets(st.integers(max(begin, 1), 2**60), max_size=4)))
+    end = draw(st.integers(found[-1] + 1 if found else begin, MOST))
+    blocks = tuple(
+        bases.BaseBlock(at, draw(hashes), draw(numbers), draw(counts), draw(counts)) for at in found
+    )
+    packs = st.builds(bases.BasePack, numbers, names, counts, st.binary(max_size=200))
+    segments = st.builds(
+        bases.BaseSegment, numbers, numbers, small, counts, counts, counts, numbers, counts
+    )
+    suspects = draw(few(st.builds(bases.BaseSuspect, numbers, counts)))
+    return bases.BlockBase(begin, end, draw(few(packs)), draw(few(segments)), blocks, suspects)
+
+
+@st.composite
+def extents(draw: st.DrawFn, lists: int = 2**60) -> tuple[tuple[int, ...], int]:
+    """Extents that refer to lists below a number, and their length."""
+    code = counts | st.just(-1)
+    if lists:
+        code |= st.integers(0, lists - 1).map(lambda number: -2 - number)
+    flat: list[int] = []
+    for each in draw(st.lists(code, max_size=4)):
+        flat += [each, draw(st.integers(0, 2**60))]
+    return tuple(flat), sum(flat[1::2])
+
+
+@st.composite
+def entry_bases(draw: st.DrawFn) -> bases.EntryBase:
+    """A base part of entries."""
+    lists = []
+    for number in draw(few(numbers)):
+        items, length = draw(extents(number))
+        lists.append(bases.BaseList(number, draw(hashes), length, items))
+    nodes = []
+    xattrs = few(st.tuples(st.binary(max_size=9), st.binary(max_size=9)))
+    for number in draw(few(numbers)):
+        items, size = draw(extents())
+        nodes.append(
+            bases.BaseNode(
+                number, draw(small), draw(small), draw(small), draw(signed), draw(small), size,
+                draw(counts), draw(counts), draw(st.binary(max_size=20)), items, draw(xattrs),
+            )
+        )  # fmt: skip
+    key = st.tuples(numbers, entry_names, numbers)
+    keys = sorted(draw(st.sets(key, max_size=4)))
+    entries = tuple(
+        bases.BaseEntry(*at, draw(st.integers(at[2] + 1, 2**62)), draw(numbers), draw(counts))
+        for at in keys
+    )
+    directory = st.tuples(numbers, numbers, entry_names).filter(lambda row: row[0] > row[1])
+    return bases.EntryBase(
+        (0, b"", 0),
+        (2**62, b"", 0),
+        draw(few(directory.map(lambda row: bases.BaseDirectory(*row)))),
+        tuple(lists),
+        tuple(nodes),
+        entries,
+        draw(owners),
+        draw(owners),
+    )
+
+
 # --- heads and the ring
 
 refs = st.builds(parts.PartRef, names, counts, hashes, st.tuples(counts, counts, counts))
@@ -155,6 +227,13 @@ bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(records.Delete, _names, _names, _names),
     st.builds(records.Gone, _names, _names),
     st.builds(records.Mend, news, few(refs), _names, few(replacements)),
+    st.builds(
+        records.Base,
+        st.integers(1, MOST).map(Commit),
+        few(counts),
+        few(refs),
+        few(st.builds(records.BaseSource, counts, few(refs))),
+    ),
 )
 heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies)
 
