@@ -42,12 +42,15 @@ def apply_blocks(
     db.execute_many("INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?)", packs)
     db.execute_many("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", segments)
     db.execute_many("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", blocks)
+    # Whoever wrote the part may not have seen a base before this record: what it names is then
+    # passed over where that has left it out.
+    lax = bool(part.suspects or part.moves) and _any_base(db, commit)
     for suspect in part.suspects:
-        _apply_suspect(db, suspect, commit)
+        _apply_suspect(db, suspect, commit, lax=lax)
     # Asked once: after repacks alone nothing is damaged, and moves are many.
     damaged = bool(part.moves) and _any_suspect(db)
     for move in part.moves:
-        _apply_move(db, move, firsts[0], new)
+        _apply_move(db, move, firsts[0], new, lax=lax)
         if damaged:
             _end_suspicion(db, move, commit)
 
@@ -74,13 +77,14 @@ def _blocks(keys: Sequence[bytes], lengths: tuple[int, ...], segment: int, first
     return rows
 
 
-def _apply_suspect(db: Database, suspect: SuspectRow, commit: Commit) -> None:
-    origin, count = _origin(db, suspect.pack, suspect.segment)
-    for place in suspect.blocks:
+def _apply_suspect(db: Database, suspect: SuspectRow, commit: Commit, *, lax: bool) -> None:
+    origin, count = _origin(db, suspect.pack, suspect.segment, lax=lax)
+    for place in suspect.blocks if count else ():
         _check(place < count)
         db.execute(
             "INSERT INTO suspect SELECT ?1, ?2, ?3 WHERE NOT EXISTS"
-            " (SELECT 1 FROM suspect WHERE block = ?1 AND last = ?3)",
+            " (SELECT 1 FROM suspect WHERE block = ?1 AND last = ?3)"
+            " AND EXISTS (SELECT 1 FROM block WHERE number = ?1)",
             (origin + place, commit, OPEN),
         )
 
@@ -89,17 +93,23 @@ def _any_suspect(db: Database) -> bool:
     return db.row(f"SELECT 1 FROM suspect WHERE last = {OPEN} LIMIT 1") is not None
 
 
-def _apply_move(db: Database, move: MoveRow, first_block: int, new: New) -> None:
+def _any_base(db: Database, commit: Commit) -> bool:
+    return db.row("SELECT 1 FROM base WHERE record < ? LIMIT 1", (commit,)) is not None
+
+
+def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, *, lax: bool) -> None:
     """Point blocks at where this record's packs hold them now."""
-    origin, count = _origin(db, move.pack, move.segment)
+    origin, count = _origin(db, move.pack, move.segment, lax=lax)
     _check(len(move.blocks) == len(move.positions))
-    for place, position in zip(move.blocks, move.positions, strict=True):
+    for place, position in zip(move.blocks, move.positions, strict=True) if count else ():
         _check(place < count, position < new.blocks)
         moved = db.row(
             "SELECT n.segment, n.offset FROM block n JOIN block o ON o.key = n.key"
             " WHERE o.number = ?1 AND n.number = ?2",
             (origin + place, first_block + position),
         )
+        if moved is None and lax and not _is_known(db, origin + place):
+            continue
         # Only a copy of the very same block may take a block's place.
         _check(moved is not None)
         assert moved is not None
@@ -110,23 +120,29 @@ def _apply_move(db: Database, move: MoveRow, first_block: int, new: New) -> None
 
 def _end_suspicion(db: Database, move: MoveRow, commit: Commit) -> None:
     """What was damaged has a copy that is not."""
-    origin, _ = _origin(db, move.pack, move.segment)
+    origin, _ = _origin(db, move.pack, move.segment, lax=True)
     db.execute_many(
         "UPDATE suspect SET last = ? WHERE block = ? AND last = ?",
         [(commit, origin + place, OPEN) for place in move.blocks],
     )
 
 
-def _origin(db: Database, pack: bytes, place: int) -> tuple[int, int]:
-    """The number of the first block that a segment was stored with, and of how many."""
+def _is_known(db: Database, block: int) -> bool:
+    return db.row("SELECT 1 FROM block WHERE number = ?", (block,)) is not None
+
+
+def _origin(db: Database, pack: bytes, place: int, *, lax: bool) -> tuple[int, int]:
+    """The number of the first block that a segment was stored with, and of how many.
+
+    0 of a segment that is not there, where that may be so.
+    """
     row = db.row(
         "SELECT s.block, s.blocks FROM segment s JOIN pack p ON p.number = s.pack"
         " WHERE p.name = ? AND s.place = ?",
         (pack, place),
     )
-    _check(row is not None)
-    assert row is not None
-    return int(row[0]), int(row[1])
+    _check(row is not None or lax)
+    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def _check(*sound: bool) -> None:

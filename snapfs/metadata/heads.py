@@ -8,6 +8,7 @@ import msgspec
 from snapfs.errors import DeltaVoidError, FormatError, LogCutError, SourceMovedError
 from snapfs.formats import records
 from snapfs.formats.records import (
+    Base,
     Body,
     Condemn,
     Delete,
@@ -22,6 +23,7 @@ from snapfs.formats.records import (
     Tag,
     Upgrade,
 )
+from snapfs.metadata.bases import apply_base, check_base, check_recall
 from snapfs.metadata.database import Database
 from snapfs.model.identity import NO_COMMIT, Commit
 from snapfs.model.inode import MAXIMUM_DIRECTORY, MAXIMUM_SERIAL
@@ -62,21 +64,31 @@ def check_body(db: Database, body: Body) -> None:
     """Raise DeltaVoidError where a body cannot follow on the records that are known.
 
     That is a delta which names what is not, or no longer, its source's head (SourceMovedError),
-    what relies on a pack that is being deleted, and a deletion of what is not condemned any more.
-    The same rule decides before a record is published and when it is applied.
+    what relies on a pack that is being deleted, a deletion of what is not condemned any more, and
+    a base or a recall that does not go together with what came before it. The same rule decides
+    before a record is published and when it is applied.
     """
-    if isinstance(body, Ingest):
-        _check_source_head(db, body)
+    match body:
+        case Ingest():
+            _check_source_head(db, body)
+        case Base():
+            check_base(db, body)
+        case Recall():
+            check_recall(db, body)
+        case Delete():
+            _check_delete(db, body)
     for name in _relied(body):
         if _state(db, name) >= DELETING:
             raise DeltaVoidError(f"{name.hex()}, which is relied on, is being deleted")
     for name in _added(body):
         if _state(db, name):
             raise DeltaVoidError(f"{name.hex()}, which is added, is on its way out")
-    if isinstance(body, Delete):
-        for name in body.deleting + body.parts:
-            if _state(db, name) not in (CONDEMNED, DELETING):
-                raise DeltaVoidError(f"{name.hex()}, which was to be deleted, is in use")
+
+
+def _check_delete(db: Database, body: Delete) -> None:
+    for name in body.deleting + body.parts:
+        if _state(db, name) not in (CONDEMNED, DELETING):
+            raise DeltaVoidError(f"{name.hex()}, which was to be deleted, is in use")
 
 
 def _check_source_head(db: Database, body: Ingest) -> None:
@@ -172,6 +184,8 @@ def _apply_body(db: Database, published: Published) -> int | None:
             _apply_fates(db, body, published.number)
         case Mend():
             _apply_mend(db, body, published.number)
+        case Base():
+            apply_base(db, published.number, body)
     return None
 
 
@@ -302,6 +316,8 @@ def _relied(body: Body) -> tuple[bytes, ...]:
             return body.rescued + body.packs + parts
         case Condemn() | Mend():
             return body.packs + parts
+        case Base():
+            return parts
         case Recall() | Delete():
             return body.rescued
     return ()
@@ -309,9 +325,10 @@ def _relied(body: Body) -> tuple[bytes, ...]:
 
 def _added(body: Body) -> tuple[bytes, ...]:
     """What a body adds that no body of its kind can rescue; an ingest names it as rescued."""
+    parts = tuple(ref.name for ref in records.named_parts(body))
     if isinstance(body, Condemn | Mend):
-        return body.packs + tuple(ref.name for ref in records.named_parts(body))
-    return ()
+        return body.packs + parts
+    return parts if isinstance(body, Base) else ()
 
 
 def _state(db: Database, name: bytes) -> int:

@@ -6,7 +6,6 @@ it. So are the blocks that came with progress since its last complete snapshot, 
 is still being read may be the only user.
 """
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from snapfs.formats import records
 from snapfs.formats.records import Head, Ingest
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database
+from snapfs.metadata.leftout_entries import is_shown
 from snapfs.model.identity import OPEN
 
 _head_decoder = msgspec.msgpack.Decoder(Head)
@@ -58,7 +58,8 @@ def wanted_commits(
     wanted: dict[int, list[int]] = defaultdict(list)
     dropped: set[int] = set()
     for number, anchor, forgotten in db.stream(
-        "SELECT number, anchor, forgotten FROM snapshot WHERE complete ORDER BY number"
+        "SELECT number, anchor, forgotten FROM snapshot WHERE complete"
+        " AND number NOT IN (SELECT snapshot FROM lapsed) ORDER BY number"
     ):
         if number in without:
             dropped.add(anchor)
@@ -175,11 +176,19 @@ def _needed_nodes(db: Database, commits: dict[int, list[int]]) -> NumberSet:
     anchors: dict[int, int] = dict(db.rows("SELECT number, anchor FROM snapshot"))
     needed = NumberSet(_bound(db, "node"))
     for first, last, node in db.stream("SELECT first, last, node FROM entry"):
-        wanted = commits.get(anchors[first], ())
-        at = bisect_left(wanted, first)
-        if at < len(wanted) and wanted[at] < last:
+        if is_shown(commits.get(anchors[first], ()), first, last):
             needed.add(node)
     return needed
+
+
+def count_entries(db: Database, commits: dict[int, list[int]]) -> tuple[int, int]:
+    """How many versions of names there are, and how many that none of these commits shows."""
+    anchors: dict[int, int] = dict(db.rows("SELECT number, anchor FROM snapshot"))
+    count = dead = 0
+    for first, last in db.stream("SELECT first, last FROM entry"):
+        count += 1
+        dead += not is_shown(commits.get(anchors[first], ()), first, last)
+    return count, dead
 
 
 def _blocks_of(db: Database, nodes: NumberSet) -> NumberSet:

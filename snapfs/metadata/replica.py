@@ -4,20 +4,25 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from snapfs.errors import ViewDamagedError
 from snapfs.formats import records
+from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.formats.records import Head, Ingest
+from snapfs.metadata.baseloading import BaseLoading, cursor_of
+from snapfs.metadata.bases import Standpoint, base_body, newest_base
 from snapfs.metadata.blocks import apply_blocks
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import Bases, apply_entries
 from snapfs.metadata.heads import Published, apply_heads, check_body
 from snapfs.metadata.schema import SCHEMA, VERSION
-from snapfs.model.identity import NO_COMMIT, Commit
+from snapfs.model.identity import NO_COMMIT, OPEN, Commit
 
+AnyPart: TypeAlias = BlockPart | EntryPart | BasePart
 BLOCKS = 0
 "the stream of block parts; a source's number is the stream of its entries"
 
@@ -42,6 +47,8 @@ class Piece:
     index: int
     "of the part among those of its record and stream"
     ref: PartRef
+    base: bool = False
+    "the record restates the stream; the part is one of those that it begins with"
 
 
 class Replica:
@@ -56,6 +63,8 @@ class Replica:
         self.db = db
         self._reading = reading or db
         self._writing = threading.RLock()
+        self.lacks_base = False
+        """A base was passed over when this was filled: parts of it are lost."""
 
     @classmethod
     def open(cls, path: Path) -> "Replica":
@@ -99,22 +108,50 @@ class Replica:
     def pending(self, stream: int, limit: int) -> list[Piece]:
         """The next pieces that a stream has to apply, in order, at most `limit`.
 
-        A stream that has none is moved to the end of what is known.
+        A stream that has none is moved to the end of what is known; what a base leaves out is
+        dropped on the way. That of a source waits for the blocks there.
         """
         with self._writing:
             # The tip comes first: a record that another process adds from here on is not passed.
             tip = _tip(self.db)
-            cursor = self._cursor(stream)
-            pieces = self._pieces(stream, cursor, limit)
-            if not pieces:
-                self._skip_to(stream, tip.number + 1, cursor)
+            pieces = self._pieces_to_base(stream, limit)
+            if pieces is None:
+                cursor = self._cursor(stream)
+                pieces = self._pieces(stream, cursor, limit)
+                if not pieces:
+                    self._skip_to(stream, tip.number + 1, cursor)
         return pieces
 
-    def _pieces(self, stream: int, cursor: tuple[int, int], limit: int) -> list[Piece]:
+    def newest_base(self) -> Standpoint | None:
+        """The last base that the heads know of."""
+        return newest_base(self._reading)
+
+    def _pieces_to_base(self, stream: int, limit: int) -> list[Piece] | None:
+        """The next pieces up to the newest base; None for a stream that has passed it."""
+        base = newest_base(self.db)
+        if base is None or self._cursor(stream)[0] > base.record:
+            return None
+        loading = BaseLoading(self.db, stream, base, base_body(self.db, base.record))
+        if self._cursor(stream)[0] <= base.until and (left := loading.begin(limit)):
+            return [Piece(stream, base.record, at, ref, base=True) for at, ref in left]
+        pieces = self._pieces(stream, self._cursor(stream), limit, base.record)
+        if pieces:
+            return pieces
+        if stream != BLOCKS and self._cursor(BLOCKS)[0] <= base.record:
+            return []  # what is dropped of lists follows what is dropped of blocks
+        loading.drop()
+        return None
+
+    def _pieces(
+        self, stream: int, cursor: tuple[int, int], limit: int, end: int = OPEN
+    ) -> list[Piece]:
+        """Those of records from the cursor on, below `end`."""
         pieces: list[Piece] = []
         record, index = cursor
         mended = self._mended(record) if stream == BLOCKS else {}
         for number, head in self._heads(stream, record):
+            if number >= end:
+                break
             refs = [mended.get((number, at), ref) for at, ref in enumerate(_refs(head, stream))]
             begin = index if number == record else 0
             pieces.extend(
@@ -134,9 +171,15 @@ class Replica:
             )
         }
 
-    def apply_piece(self, piece: Piece, part: BlockPart | EntryPart) -> None:
-        """Apply one piece in one transaction, unless another process has done so meanwhile."""
+    def apply_piece(self, piece: Piece, part: AnyPart) -> None:
+        """Apply one piece in one transaction, unless another process has done so meanwhile.
+
+        Raises FormatError where the part contradicts its record.
+        """
         with self._writing, self.db.writing():
+            if isinstance(part, BlockBase | EntryBase):
+                self._apply_base(piece, part)
+                return
             record, index = self._cursor(piece.stream)
             if (piece.record, piece.index) < (record, index):
                 return
@@ -148,6 +191,18 @@ class Replica:
                 "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)",
                 (piece.stream, piece.record, piece.index + 1),
             )
+
+    def _apply_base(self, piece: Piece, part: BasePart) -> None:
+        base = newest_base(self.db)
+        if base is not None and base.record == piece.record:
+            body = base_body(self.db, base.record)
+            BaseLoading(self.db, piece.stream, base, body).apply(piece.index, part)
+
+    def waits_for_base(self) -> Commit | None:
+        """The base whose parts come next, if the first stream that is behind begins with one."""
+        waiting = (self.pending(stream, 1) for stream in sorted(self.streams()))
+        first = next((pieces[0] for pieces in waiting if pieces), None)
+        return first.record if first and first.base else None
 
     def streams(self) -> list[int]:
         """All streams: that of the blocks, and those of the entries of each known source."""
@@ -164,7 +219,7 @@ class Replica:
 
     def is_current(self, stream: int) -> bool:
         """Whether a stream has applied all that the known heads name."""
-        return not self.pending(stream, 1)
+        return not self.pending(stream, 1) and self._cursor(stream)[0] > _tip(self.db).number
 
     def _apply_blocks(self, piece: Piece, part: BlockPart) -> None:
         row = self._log_row(piece.record)
@@ -209,8 +264,7 @@ class Replica:
             yield Commit(number), _decode_head(head, self.db.path)
 
     def _cursor(self, stream: int) -> tuple[int, int]:
-        row = self.db.row("SELECT record, piece FROM cursor WHERE stream = ?", (stream,))
-        return (int(row[0]), int(row[1])) if row else (1, 0)
+        return cursor_of(self.db, stream)
 
     def _skip_to(self, stream: int, record: int, seen: tuple[int, int]) -> None:
         """Move a stream that has nothing to apply to the end of what is known."""

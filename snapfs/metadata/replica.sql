@@ -53,6 +53,26 @@ CREATE TABLE cursor (
   piece  INTEGER NOT NULL
 ) STRICT;
 
+-- The bases: streams that have not come as far as `until` begin with the newest one.
+CREATE TABLE base (
+  record INTEGER PRIMARY KEY,
+  until  INTEGER NOT NULL           -- what it restates is the state as of this record
+) STRICT;
+
+-- Streams that are being filled from a base. Their cursors move when that is done; what is there
+-- already stays true meanwhile.
+CREATE TABLE loading (
+  stream INTEGER PRIMARY KEY,
+  base   INTEGER NOT NULL,          -- its record
+  piece  INTEGER NOT NULL,          -- of its parts of this stream, so many are applied
+  stale  INTEGER NOT NULL           -- 1: the stream had rows before, which the base may lack
+) STRICT;
+
+-- Forgotten snapshots whose trees a base has left out: nothing brings them back.
+CREATE TABLE lapsed (
+  snapshot INTEGER PRIMARY KEY
+) STRICT;
+
 -- What is captured under one name by one host.
 CREATE TABLE source (
   number INTEGER PRIMARY KEY,       -- from 1

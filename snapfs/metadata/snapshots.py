@@ -73,7 +73,8 @@ class Snapshots:
         ]
         for number, source_number in self._db.stream(
             "SELECT number, source FROM snapshot WHERE complete"
-            " AND (forgotten IS NULL OR ?) AND source IN (SELECT value FROM json_each(?))"
+            " AND (forgotten IS NULL OR ? AND number NOT IN (SELECT snapshot FROM lapsed))"
+            " AND source IN (SELECT value FROM json_each(?))"
             " ORDER BY number",
             (int(only.forgotten), msgspec.json.encode(wanted).decode()),
         ):

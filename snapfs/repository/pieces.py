@@ -6,10 +6,12 @@ from functools import partial
 import trio
 
 from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError, SnapfsError
-from snapfs.formats import objects, parts
+from snapfs.formats import bases, objects, parts
+from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
-from snapfs.metadata.replica import BLOCKS, Piece, Replica
+from snapfs.metadata.replica import BLOCKS, AnyPart, Piece, Replica
 from snapfs.repository.keys import Keys
+from snapfs.repository.log import Log
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
 
@@ -36,13 +38,24 @@ class Parts:
     async def upload(self, part: BlockPart | EntryPart, first: tuple[int, int, int]) -> PartRef:
         """Make a part durable in the store; its reference for the record that will name it."""
         name = self._random(16)
-        data = await trio.to_thread.run_sync(
-            parts.encode_part, part, name, self._keys.repository, self._keys.epochs, self._random
-        )
+        data = await self._seal(part, name)
         await self._store.put(objects.part(name), data)
         if len(self._own) < _OWN_KEPT:
             self._own[name] = part
         return PartRef(name, len(data), parts.digest(data), first)
+
+    async def upload_base(self, part: BasePart) -> PartRef:
+        """Make a base part durable in the store; its reference for the base that will name it."""
+        name = self._random(16)
+        data = await self._seal(part, name)
+        await self._store.put(objects.part(name), data)
+        return PartRef(name, len(data), parts.digest(data), (0, 0, 0))
+
+    async def fetch_base(self, piece: Piece) -> BasePart:
+        """The base part of a piece, as it lies in the store. Raises DamagedError, StoreError."""
+        part = await self._fetch(piece)
+        assert isinstance(part, BlockBase | EntryBase)
+        return part
 
     def drop_own(self) -> None:
         """Forget parts of a delta that was thrown away."""
@@ -72,21 +85,57 @@ class Parts:
                 raise self._damaged(piece, error) from error
             self._own.pop(piece.ref.name, None)
 
-    async def _fetch(self, piece: Piece) -> BlockPart | EntryPart:
+    async def _fetch(self, piece: Piece) -> AnyPart:
         own = self._own.get(piece.ref.name)
         if own is not None:
             return own
-        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
         try:
             data = await self._store.get(objects.part(piece.ref.name))
-            return await trio.to_thread.run_sync(
-                decode, data, piece.ref, self._keys.repository, self._keys.epochs
-            )
+            return await trio.to_thread.run_sync(decode_piece, data, piece, self._keys)
         except (ObjectNotFoundError, FormatError) as error:
             raise self._damaged(piece, error) from error
+
+    async def _seal(self, part: AnyPart, name: bytes) -> bytes:
+        encode: Callable[..., bytes] = (
+            bases.encode_base if isinstance(part, BlockBase | EntryBase) else parts.encode_part
+        )
+        keys = self._keys
+        return await trio.to_thread.run_sync(
+            encode, part, name, keys.repository, keys.epochs, self._random
+        )
 
     def _damaged(self, piece: Piece, error: SnapfsError) -> DamagedError:
         return DamagedError(
             f"{self._store.url}: a part of log record {piece.record} is lost or damaged: {error}",
             hint="run 'snapfs check', and 'snapfs repair' if it says so",
         )
+
+
+def decode_piece(data: bytes, piece: Piece, keys: Keys) -> AnyPart:
+    """The part in an object, as its record and stream say what it is. Raises FormatError."""
+    decode: Callable[..., AnyPart]
+    if piece.base:
+        decode = bases.decode_block_base if piece.stream == BLOCKS else bases.decode_entry_base
+    else:
+        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
+    return decode(data, piece.ref, keys.repository, keys.epochs)
+
+
+async def catch_up_parts(
+    log: Log, parts: Parts, replica: Replica, streams: Callable[[], Iterable[int]]
+) -> None:
+    """Apply what the heads name for these streams, once these have been caught up with.
+
+    A part may go while it is waited for, because a base has taken its place: then the stream begins
+    with that. Raises as `Parts.catch_up` and `Log.catch_up`.
+    """
+    while True:
+        known = replica.newest_base()
+        try:
+            await parts.catch_up(streams())
+        except DamagedError:
+            await log.catch_up()
+            if replica.newest_base() == known:
+                raise
+        else:
+            return

@@ -1,18 +1,23 @@
 """A replay: the log applied to an empty database, for those who must not trust the live one."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
+from snapfs.errors import DamagedError
 from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
-from snapfs.repository.pieces import Parts
+from snapfs.repository.pieces import Parts, catch_up_parts
 from snapfs.repository.repository import Repository, World
 from snapfs.repository.scratch import scratch
 from snapfs.stores.base import Store
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -22,10 +27,47 @@ async def replayed(repository: Repository) -> AsyncIterator[Replica]:
     Raises what catching up raises: LogCutError, NewerFormatError, DamagedError, StoreError.
     """
     with scratch(repository.state) as folder:
-        replica = await trio.to_thread.run_sync(Replica.open_temporary, folder / "replica.db")
+        replica, damage = await fill_anew(
+            repository.store, repository.keys, repository.world, folder / "replica.db",
+            Replica.open_temporary,
+        )  # fmt: skip
         with replica.db:
-            await catch_up_apart(repository, replica)
+            if damage is not None:
+                raise damage
             yield replica
+
+
+async def fill_anew(
+    store: Store, keys: Keys, world: World, path: Path, open_replica: Callable[[Path], Replica]
+) -> tuple[Replica, DamagedError | None]:
+    """A new replica at `path`, all streams at the log's head, and what kept it from coming there.
+
+    Where a part of a base is lost, it first comes to the record before that: what the base before
+    and the records since name is kept until the next base. Raises what catching up raises, but
+    DamagedError.
+    """
+    before: Commit | None = None
+    while True:
+        replica = await trio.to_thread.run_sync(open_replica, path)
+        try:
+            if before is not None:
+                await fill(store, keys, world, replica, before)
+            await fill(store, keys, world, replica)
+        except DamagedError as error:
+            base = await trio.to_thread.run_sync(replica.waits_for_base)
+            if base is None:
+                return replica, error
+            log.warning("%s: base %d is passed over", error.what, base)
+        except BaseException:
+            replica.db.close()
+            raise
+        else:
+            replica.lacks_base = before is not None
+            return replica, None
+        before = Commit(base - 1)
+        replica.db.close()
+        for held in path.parent.glob(f"{path.name}*"):
+            held.unlink()
 
 
 async def catch_up_apart(
@@ -45,7 +87,10 @@ async def fill(
 
     Raises what catching up raises; what could be applied until then is in the replica.
     """
-    log = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random)
+    heads = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random)
     parts = Parts(store, keys, replica, random_bytes=world.random)
-    await log.catch_up(until)
-    await parts.catch_up(replica.streams())
+    await heads.catch_up(until)
+    if until is None:
+        await catch_up_parts(heads, parts, replica, replica.streams)
+    else:
+        await parts.catch_up(replica.streams())

@@ -23,7 +23,7 @@ from snapfs.model.chunker import Chunker
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
 from snapfs.repository.keys import Keys, read_key_objects, unlock
 from snapfs.repository.log import Author, Log
-from snapfs.repository.pieces import Parts
+from snapfs.repository.pieces import Parts, catch_up_parts
 from snapfs.repository.state import Directories, Place, State, check_place, remember_place
 from snapfs.repository.viewlock import drop_older_views, view_held
 from snapfs.stores.base import Store
@@ -76,13 +76,13 @@ class Repository:
         Raises LogCutError, NewerFormatError, DamagedError, StoreError.
         """
         await self.log.catch_up()
-        streams = [BLOCKS] if blocks else []
-        await self.parts.catch_up([*streams, *sources])
+        streams = [*([BLOCKS] if blocks else []), *sources]
+        await catch_up_parts(self.log, self.parts, self.replica, lambda: streams)
 
     async def catch_up_all(self) -> None:
         """Bring the view up to the log's head, with the entries of all sources."""
         await self.log.catch_up()
-        await self.parts.catch_up([BLOCKS, *(source.number for source in self.snapshots.sources())])
+        await catch_up_parts(self.log, self.parts, self.replica, self.replica.streams)
 
     async def publish(self, attempt: Attempt, make_body: Callable[[], Body], host: str) -> Commit:
         """See `Log.publish`."""

@@ -92,3 +92,20 @@ def test_a_damaged_pack_is_told_of_and_stays(snapfs: Snapfs, ids: list[str]) -> 
 def test_what_is_refused(bare: Snapfs, words: tuple[str, ...]) -> None:
     said = bare("prune", *words, SNAPFS_REPOSITORY="/nosuch", status=2).stderr
     assert "percentage" in said
+
+
+def test_compacting_when_told_to(snapfs: Snapfs, tree: Path, ids: list[str]) -> None:
+    before = snapfs("snapshots", "--json").json
+    snapfs("forget", ids[0])
+    assert "it would not be compacted: 8 parts" in snapfs("prune", "--now", "--dry-run").text
+    assert "it would be compacted" in snapfs("prune", "--now", "--compact", "--dry-run").text
+    told = snapfs("prune", "--now", "--no-compact", "--json").json
+    assert (told["compacts"], told["base"]) == (False, None)
+    record = snapfs("prune", "--now", "--compact", "--json").json["base"]
+    text = snapfs("prune", "--now", "--compact").text
+    assert f"compacted: record {record + 1} restates what is recorded" in text
+    replaced = snapfs("prune", "--dry-run", "--json").json
+    assert replaced["parts_replaced"] >= 8
+    assert snapfs("snapshots", "--json").json == before[1:]
+    assert snapfs("check", "--read-data", "--json").json["sound"]
+    assert "no forgotten snapshot" in snapfs("forget", "--undo", status=1).stderr

@@ -37,6 +37,8 @@ TOO_MANY = {
     "owner": "INSERT INTO owner VALUES (1, 0, 7, x'61')",
     "mended": "INSERT INTO mended VALUES (2, 0, x'00')",
     "suspect": "INSERT INTO suspect VALUES (1, 2, 3)",
+    "base": "INSERT INTO base VALUES (3, 2)",
+    "lapsed": "INSERT INTO lapsed VALUES (2)",
 }
 "of tables that have no row to lose here"
 

@@ -47,7 +47,9 @@ async def forget(host: Machine, *snapshots: Snapshot) -> None:
         host.kept.manifests.pop(snapshot.number)
 
 
-def churn(tree: Path, chance: random.Random, *, files: int = 12) -> None:
+def churn(
+    tree: Path, chance: random.Random, *, files: int = 12, largest: int = 200_000
+) -> None:  # fmt: skip
     """Change some files of a tree: every third one anew, some gone, some come."""
     tree.mkdir(exist_ok=True)
     for number in range(files):
@@ -57,7 +59,7 @@ def churn(tree: Path, chance: random.Random, *, files: int = 12) -> None:
         if draw < 0.15:
             path.unlink(missing_ok=True)
         elif draw < 0.5 or not path.exists():
-            path.write_bytes(chance.randbytes(chance.randrange(200_000)))
+            path.write_bytes(chance.randbytes(chance.randrange(largest)))
 
 
 def packs_in(store: MemoryStore) -> set[str]:

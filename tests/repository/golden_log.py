@@ -1,7 +1,7 @@
 """A recorded log, and what a replay of it must give for ever, numbers of inodes included.
 
 `python -m tests.repository.golden_log NAME` records one, under a name that is not there yet; a log
-that was recorded is never recorded again.
+that was recorded is never recorded again. NAME is that of its story: see `STORIES`.
 """
 
 import io
@@ -11,18 +11,22 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from snapfs.formats.parts import BlockPart, SuspectRow
+from snapfs.formats.records import Mend, New
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune.job import prune
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.tag import tag
 from snapfs.metadata.tree import Entry
 from snapfs.model.content import Hole, Stored
+from snapfs.model.identity import Attempt
 from snapfs.model.pruning import PrunePolicy
 from snapfs.repository.repository import Repository
 from snapfs.stores.memory import MemoryStore
@@ -91,18 +95,20 @@ def load(name: str) -> tuple[MemoryStore, dict[str, Any]]:
     return store, json.loads((GOLDEN / f"{name}.json").read_text())
 
 
-async def _recorded() -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The objects of a log with every kind of record in it, and its dump."""
+async def _recorded(
+    story: Callable[[Repository], Awaitable[None]],
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The objects of the log of a story, and its dump."""
     store = MemoryStore(now=time.time)
     with tempfile.TemporaryDirectory() as state:
         async with built(store, Path(state)) as repository:
-            await _story(repository)
+            await story(repository)
             return store.objects, await dump(repository)
 
 
 def record(name: str) -> None:
     """Record a log under a name that is not there yet."""
-    stored, found = trio.run(_recorded)
+    stored, found = trio.run(_recorded, STORIES[name])
     GOLDEN.mkdir(exist_ok=True)
     with open(GOLDEN / f"{name}.json", "x") as text:
         json.dump(found, text, indent=0)
@@ -147,6 +153,50 @@ async def _story(repository: Repository) -> None:
     await other.forget(
         *(commit for commit, _, _ in repository.snapshots.times(other_number(repository)))
     )
+
+
+async def _compacted(repository: Repository) -> None:
+    """Two bases, the parts that the first replaced deleted, damage, and records behind all that."""
+    chance = random.Random(2)
+    noise = [chance.randbytes(2000) for _ in range(9)]
+    web = Builder(repository, block_size=1024, segment_size=4096)
+    other = Builder(repository, host="db", source="dump", block_size=1024)
+    inode = file(noise[0], 5000, noise[1], mode=0o4755, uid=7)
+    things: dict[str | bytes, Thing] = {"/one": inode, "/two": inode, "/link": link(b"one")}
+    gone = []
+    for day in range(1, 6):
+        things[f"/day/{day}"] = file(noise[day], xattrs=((b"user.day", b"%d" % day),))
+        things["/changing"] = file(noise[day] + b"%d" % day)
+        gone.append(await web.commit(things))
+        if day == 2:
+            await other.commit({"/dump.sql": file(noise[7] * 3)})
+            del things["/day/1"]
+        if day == 3:
+            await web.forget(*gone[:2])
+            await prune(repository, replace(NOW, compact=True), Progress())
+        if day == 4:
+            await _damage(repository, gone[-1])
+            await prune(repository, replace(NOW, compact=True), Progress())
+    await other.commit({"/dump.sql": file(noise[7] * 3, noise[8])})
+
+
+async def _damage(repository: Repository, commit: Any) -> None:
+    """Say that a block of a snapshot is damaged."""
+    await repository.catch_up_all()
+    root = repository.tree.root(commit)
+    assert root is not None
+    assert root.child is not None
+    entry = next(e for e in repository.tree.entries(root.child, commit) if e.name == b"changing")
+    extent = next(iter(repository.tree.extents(entry.node.content())))
+    assert isinstance(extent, Stored)
+    origin = repository.blocks.origin(extent.number)
+    row = SuspectRow(origin.pack, origin.segment, (extent.number - origin.first,))
+    ref = await repository.parts.upload(BlockPart((), (), (row,)), (0, 0, 0))
+    body = Mend(New(), (ref,), ())
+    await repository.publish(Attempt(bytes(range(16))), lambda: body, "web")
+
+
+STORIES = {"level-0": _story, "level-0-compacted": _compacted}
 
 
 def other_number(repository: Repository) -> Any:

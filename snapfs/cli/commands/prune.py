@@ -37,6 +37,10 @@ class PruneJson(msgspec.Struct):
     bytes_kept_unneeded: int
     orphans: int
     bytes_orphaned: int
+    parts_replaced: int
+    bytes_replaced: int
+    compacts: bool
+    base: int | None
     due: int
     bytes_due: int
     packs_damaged: list[str]
@@ -63,12 +67,23 @@ class PruneJson(msgspec.Struct):
     help="Don't wait a day between condemning and deleting, nor "
     "14 days after a snapshot was forgotten: it cannot be brought back then.",
 )
+@click.option(
+    "--compact/--no-compact",
+    default=None,
+    help="Restate what is recorded, so that other machines need not replay all of it. By default "
+    "that is done when it pays.",
+)
 @click.option("--dry-run", "-n", is_flag=True, help="Only tell what would be done.")
 @global_options
 @click.pass_obj
 def command(
-    given: Globals, max_unused: str, max_repack: str | None, now: bool, dry_run: bool
-) -> int:  # fmt: skip
+    given: Globals,
+    max_unused: str,
+    max_repack: str | None,
+    now: bool,
+    compact: bool | None,
+    dry_run: bool,
+) -> int:
     """Give back the space of what no snapshot needs. Everybody else may go on meanwhile.
 
     What is not needed is condemned first, and deleted by a prune a day later; what was forgotten
@@ -85,6 +100,7 @@ def command(
         dry_run=dry_run,
         condemned_for_ns=0 if now else DAY_NS,
         forgotten_for_ns=0 if now else 14 * DAY_NS,
+        compact=compact,
     )
     session = begin(given)
     report = run(lambda: _prune(session, options, quiet=given.json))
@@ -130,13 +146,19 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
     output.say(
         f"left over: {render.plural(report.orphans, 'object')}, {size(report.orphaned_bytes)}"
     )
+    if report.replaced:
+        output.say(
+            f"replaced by compaction: {render.plural(report.replaced, 'object')}, "
+            f"{size(report.replaced_bytes)}"
+        )
     output.say(
         f"condemned before: {render.plural(report.due, 'object')}, {size(report.due_bytes)}, to be "
         f"deleted; {report.waiting:,} not yet"
     )
+    _show_compacting(report, options)
     _show_damaged(report)
     if options.dry_run:
-        freed = plan.freed_bytes + report.orphaned_bytes
+        freed = plan.freed_bytes + report.orphaned_bytes + report.replaced_bytes
         output.say(
             f"a prune would free about {size(report.due_bytes + int(freed))}"
             if options.condemned_for_ns == 0
@@ -150,6 +172,21 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
         f"{waiting:,} condemned and deleted by a prune in a day or later; "
         f"{report.rescued:,} rescued; {report.seconds:.1f} s"
     )
+
+
+def _show_compacting(report: PruneReport, options: PruneOptions) -> None:
+    growth = report.growth
+    if report.base is not None:
+        output.say(f"compacted: record {report.base} restates what is recorded")
+    elif growth is not None and options.dry_run:
+        would = "would be" if report.compacting else "would not be"
+        output.say(
+            f"it {would} compacted: {render.plural(growth.parts, 'part')} since the last time, "
+            f"{format_size(growth.part_bytes)}; {growth.dead:,} of {growth.entries:,} versions of "
+            "names are in no snapshot"
+        )
+    elif report.compacting:
+        output.say("not compacted: others came in between; the next prune tries again")
 
 
 def _show_damaged(report: PruneReport) -> None:
@@ -176,6 +213,10 @@ def _json(report: PruneReport, options: PruneOptions) -> PruneJson:
         bytes_kept_unneeded=int(plan.kept_unused),
         orphans=report.orphans,
         bytes_orphaned=report.orphaned_bytes,
+        parts_replaced=report.replaced,
+        bytes_replaced=report.replaced_bytes,
+        compacts=report.compacting,
+        base=report.base,
         due=report.due,
         bytes_due=report.due_bytes,
         packs_damaged=[name.hex() for name in report.damaged],

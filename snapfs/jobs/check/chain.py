@@ -4,6 +4,7 @@ Records are applied to the replay up to the first that cannot be. Those behind a
 what they name is not to be taken for orphans.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +21,7 @@ from snapfs.errors import (
 )
 from snapfs.formats import objects, parts, records
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Head, Ingest, Init, Mend, Upgrade
+from snapfs.formats.records import Base, Head, Ingest, Init, Mend, Upgrade
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata.heads import Published
@@ -85,28 +86,34 @@ class LogWalk:
 
     async def note_leaving(self) -> None:
         """Learn what records since then have given up: a prune may run beside this check."""
+        async for head in self._behind():
+            self._scratch.note_leaving(head)
+
+    async def replacements(self) -> dict[tuple[int, int], PartRef]:
+        """What records behind the last one that was looked at put in the place of lost parts."""
+        found: dict[tuple[int, int], PartRef] = {}
+        async for head in self._behind():
+            if isinstance(head.body, Mend):
+                found.update({(each.record, each.index): each.part for each in head.body.parts})
+        return found
+
+    async def base_behind(self) -> bool:
+        """Whether a base comes behind the last record that was looked at."""
+        async for head in self._behind():
+            if isinstance(head.body, Base):
+                return True
+        return False
+
+    async def _behind(self) -> AsyncIterator[Head]:
+        """The records behind the last one that was looked at, as far as they open."""
         number = Commit(self.last + 1)
         while (stored := await self._get(number)) is not None:
             try:
                 head = self._decode(number, stored)
             except (FormatError, NewerFormatError):
                 return
-            self._scratch.note_leaving(head)
+            yield head
             number = Commit(number + 1)
-
-    async def replacements(self) -> dict[tuple[int, int], PartRef]:
-        """What records behind the last one that was looked at put in the place of lost parts."""
-        found: dict[tuple[int, int], PartRef] = {}
-        number = Commit(self.last + 1)
-        while (stored := await self._get(number)) is not None:
-            try:
-                body = self._decode(number, stored).body
-            except (FormatError, NewerFormatError):
-                break
-            if isinstance(body, Mend):
-                found.update({(each.record, each.index): each.part for each in body.parts})
-            number = Commit(number + 1)
-        return found
 
     async def _fill_gap(self, listed: Commit, numbers: list[Commit]) -> None:
         """Add what the listing left out before `listed`; report what is not there indeed."""

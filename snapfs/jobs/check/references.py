@@ -55,7 +55,8 @@ _OTHERS = (
     _Question(
         "SELECT 'snapshot ' || lower(hex(s.id)) FROM snapshot s"
         " JOIN cursor c ON c.stream = s.source"
-        " WHERE s.complete AND s.number < c.record AND NOT EXISTS (SELECT 1 FROM entry"
+        " WHERE s.complete AND s.number < c.record"
+        " AND s.number NOT IN (SELECT snapshot FROM lapsed) AND NOT EXISTS (SELECT 1 FROM entry"
         " WHERE directory = s.anchor AND name = x'2f' AND first <= s.number AND last > s.number)",
         "has no root",
     ),

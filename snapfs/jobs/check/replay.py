@@ -13,16 +13,18 @@ import trio
 
 from snapfs.errors import FormatError, NewerFormatError, ObjectNotFoundError, ViewDamagedError
 from snapfs.formats import objects, parts, records
-from snapfs.formats.parts import BlockPart, EntryPart, PartRef
+from snapfs.formats.parts import BlockPart, PartRef
 from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.rebuild import rebuild_block_part
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata.database import Row
-from snapfs.metadata.replica import BLOCKS, Piece
+from snapfs.metadata.replica import BLOCKS, AnyPart, Piece
+from snapfs.metadata.superseded import named_until
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import gather
+from snapfs.repository.pieces import decode_piece
 from snapfs.stores.base import Store
 
 Position: TypeAlias = tuple[int, int]
@@ -32,6 +34,10 @@ _AT_ONCE = 8
 _BLOCKS_HINT = "'snapfs repair' writes it again from the packs, which repeat what it says"
 _ENTRIES_HINT = (
     "bring the object back from a copy of the storage; 'snapfs repair' explains what else helps"
+)
+_BASE_HINT = (
+    "nothing is lost yet, for what it restates is there until the next one: 'snapfs repair' builds "
+    "the local database without it, and 'snapfs prune' puts another in its place"
 )
 _FAULTS = (FormatError, NewerFormatError, ViewDamagedError)
 
@@ -77,6 +83,7 @@ class Replay:
     async def verify_rest(self) -> None:
         """Compare what could not be applied with its hash, so that all damage is named at once."""
         self._pass_over_replaced()
+        self._pass_over_restated()
         while rows := self._scratch.db.rows(
             "SELECT name, id, record, size, hash FROM check_named"
             " WHERE NOT seen AND hash IS NOT NULL LIMIT ?",
@@ -99,7 +106,7 @@ class Replay:
         pieces = [piece for piece in pending if (piece.record, piece.index) < end]
         fetched = await gather(partial(self._fetch, piece) for piece in pieces)
         for piece, part in zip(pieces, fetched, strict=True):
-            if part is None and stream == BLOCKS:
+            if part is None and stream == BLOCKS and not piece.base:
                 part = await self._rebuild(piece)
             if part is None or not await trio.to_thread.run_sync(self._apply, piece, part):
                 self._stopped[stream] = (piece.record, piece.index)
@@ -112,6 +119,12 @@ class Replay:
             refs = records.part_refs(self._replica.head(Commit(record)).body)[0]
             self._scratch.note_seen(refs[index].name)
 
+    def _pass_over_restated(self) -> None:
+        """Nor are those that a base takes the place of; a prune may have deleted them."""
+        base = self._replica.newest_base()
+        for ref in named_until(self._scratch.db, base.until) if base else ():
+            self._scratch.note_seen(ref.name)
+
     async def _rebuild(self, piece: Piece) -> BlockPart | None:
         body = self._replica.head(piece.record).body
         part = await rebuild_block_part(self._store, self._keys, body, piece.index)
@@ -119,7 +132,7 @@ class Replay:
             self.rebuilt.append(piece)
         return part
 
-    async def _fetch(self, piece: Piece) -> BlockPart | EntryPart | None:
+    async def _fetch(self, piece: Piece) -> AnyPart | None:
         try:
             return await self._open(piece)
         except (ObjectNotFoundError, FormatError, NewerFormatError) as error:
@@ -132,22 +145,19 @@ class Replay:
         self._report(piece, fault)
         return None
 
-    async def _fetch_replacement(self, piece: Piece, ref: PartRef) -> BlockPart | EntryPart | None:
+    async def _fetch_replacement(self, piece: Piece, ref: PartRef) -> AnyPart | None:
         try:
             return await self._open(replace(piece, ref=ref))
         except (ObjectNotFoundError, FormatError, NewerFormatError):
             return None  # reported with the objects that records name
 
-    async def _open(self, piece: Piece) -> BlockPart | EntryPart:
-        decode = parts.decode_blocks if piece.stream == BLOCKS else parts.decode_entries
+    async def _open(self, piece: Piece) -> AnyPart:
         data = await self._store.get(objects.part(piece.ref.name))
-        part: BlockPart | EntryPart = await trio.to_thread.run_sync(
-            decode, data, piece.ref, self._keys.repository, self._keys.epochs
-        )
+        part = await trio.to_thread.run_sync(decode_piece, data, piece, self._keys)
         self.parts += 1
         return part
 
-    def _apply(self, piece: Piece, part: BlockPart | EntryPart) -> bool:
+    def _apply(self, piece: Piece, part: AnyPart) -> bool:
         try:
             self._replica.apply_piece(piece, part)
         except _FAULTS as error:
@@ -158,12 +168,13 @@ class Replay:
 
     def _report(self, piece: Piece, detail: str) -> None:
         self._scratch.note_seen(piece.ref.name)
+        what = "base" if piece.base else "record"
         holds = "blocks" if piece.stream == BLOCKS else f"entries of {self._source(piece.stream)}"
         self._scratch.report(
             ProblemKind.PART,
             objects.part(piece.ref.name),
-            f"{detail} ({holds} of record {piece.record})",
-            _BLOCKS_HINT if piece.stream == BLOCKS else _ENTRIES_HINT,
+            f"{detail} ({holds} of {what} {piece.record})",
+            _hint(piece),
         )
 
     def _source(self, stream: int) -> str:
@@ -186,3 +197,9 @@ class Replay:
             self._scratch.report(ProblemKind.PART, name, text, _ENTRIES_HINT)
         else:
             self.parts += 1
+
+
+def _hint(piece: Piece) -> str:
+    if piece.base:
+        return _BASE_HINT
+    return _BLOCKS_HINT if piece.stream == BLOCKS else _ENTRIES_HINT

@@ -23,7 +23,7 @@ CREATE TABLE check_named (
   name TEXT PRIMARY KEY, id BLOB NOT NULL, record INTEGER NOT NULL, size INTEGER, hash BLOB,
   seen INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
--- Packs that a record says are being deleted, or are gone.
+-- Packs and parts that a record says are being deleted, or are gone.
 CREATE TABLE check_leaving (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 -- What takes the place of block parts that were lost.
 CREATE TABLE check_replacing (
@@ -101,10 +101,10 @@ class Scratch:
             )
 
     def note_leaving(self, head: Head) -> None:
-        """Note the packs that a record gives up."""
+        """Note the packs and parts that a record gives up."""
         match head.body:
-            case Delete(deleting=names) | Gone(gone=names):
-                pass
+            case Delete(deleting=packs, parts=parts) | Gone(gone=packs, parts=parts):
+                names = packs + parts
             case _:
                 return
         self.db.execute_many(

@@ -44,6 +44,8 @@ class View:
         """Compare with a replay that has the heads up to `position`; whether that was possible."""
         if walk.broken is not None or not self._is_of_this_log(walk):
             return False
+        if await walk.base_behind() or not self._is_behind_base(replay):
+            return False  # the parts that would lead to where it stands may be gone
         await replay.run({stream: self._end(stream) for stream in replay.streams()})
         if not replay.whole:
             return False
@@ -73,6 +75,14 @@ class View:
             self._scratch.report(ProblemKind.LOG, objects.record(number), detail, _CUT_HINT)
             return False
         return True
+
+    def _is_behind_base(self, replay: Replay) -> bool:
+        """Whether all streams that have rows have passed the newest base."""
+        base = self._scratch.replica.newest_base()
+        return base is None or all(
+            (self._cursor(stream) or (1, 0))[0] > base.record or not self._has_rows(stream)
+            for stream in replay.streams()
+        )
 
     def _end(self, stream: int) -> Position:
         """Up to where the view has applied a stream."""

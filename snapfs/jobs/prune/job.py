@@ -1,18 +1,20 @@
 """Running a prune: finish what was begun, delete what was condemned, condemn what is not needed."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
 
-from snapfs.errors import DeltaVoidError
+from snapfs.errors import BusyError, DamagedError, DeltaVoidError
 from snapfs.formats import objects
 from snapfs.formats.packs import PackRow
 from snapfs.formats.parts import MoveRow
 from snapfs.formats.records import Body, Condemn, Gone
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune import repack
+from snapfs.jobs.prune.compact import compact, growth
 from snapfs.jobs.prune.deleting import publish_delete
 from snapfs.jobs.prune.leftovers import remove_leftovers
 from snapfs.jobs.prune.options import PruneOptions, PruneReport
@@ -28,6 +30,8 @@ from snapfs.repository.replay import catch_up_apart, replayed
 from snapfs.repository.repository import Repository
 from snapfs.repository.segments import open_fetcher
 from snapfs.repository.writer import open_writer
+
+log = logging.getLogger(__name__)
 
 _NAMES = 100_000
 "names in one record"
@@ -57,12 +61,16 @@ async def prune(repository: Repository, options: PruneOptions, progress: Progres
         report = PruneReport(
             plan,
             needed_blocks=len(found.needed),
-            orphans=len(orphans),
-            orphaned_bytes=sum(orphan.size for orphan in orphans),
+            orphans=sum(not orphan.replaced for orphan in orphans),
+            orphaned_bytes=sum(orphan.size for orphan in orphans if not orphan.replaced),
+            replaced=sum(orphan.replaced for orphan in orphans),
+            replaced_bytes=sum(orphan.size for orphan in orphans if orphan.replaced),
+            growth=await trio.to_thread.run_sync(growth, replica.db, options, now),
             waiting=found.waiting,
             due=len(found.to_delete) + len(found.parts_to_delete),
             due_bytes=sum(size for _, size in found.to_delete),
         )
+        report.compacting = _compacts(report, options, damaged=replica.lacks_base)
         if not options.dry_run:
             work = _Prune(repository, options, progress, report, found)
             await work.finish_deleting(found.unfinished)
@@ -73,9 +81,18 @@ async def prune(repository: Repository, options: PruneOptions, progress: Progres
                 await catch_up_apart(repository, replica)
                 work.found = await trio.to_thread.run_sync(survey, replica, options, now)
                 await work.delete()
+            if report.compacting:
+                await work.compact()
             report.leftovers = await remove_leftovers(repository, now)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _compacts(report: PruneReport, options: PruneOptions, *, damaged: bool) -> bool:
+    """Whether to make a base: one that parts are missing of is replaced as soon as that is seen."""
+    if options.compact is not None:
+        return options.compact
+    return damaged or (report.growth is not None and report.growth.pays)
 
 
 class _Prune:
@@ -126,6 +143,20 @@ class _Prune:
             await self._publish(lambda: Gone(packs, parts))
         self._report.deleted += len(packs) + len(parts)
         self._report.deleted_bytes += sum(sizes.get(name, 0) for name in packs)
+
+    # --- compacting
+
+    async def compact(self) -> None:
+        """Make a base, after all else: what goes is left out of it."""
+        self._progress.doing = "restating what is there"
+        try:
+            self._report.base = await compact(self._repository, self.found.replica, self._options)
+        except (DamagedError, BusyError) as error:
+            # All else is done by now: it takes more than this to call the prune a failure.
+            if self._options.compact:
+                raise
+            log.warning("no base was made: %s", error.what)
+        await self._repository.catch_up_all()
 
     # --- condemning
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from snapfs.model.compaction import Growth
 from snapfs.model.pruning import PrunePlan, PrunePolicy
 
 DAY_NS = 24 * 3600 * 10**9
@@ -20,6 +21,8 @@ class PruneOptions:
     "that a snapshot must have been forgotten before its blocks are let go"
     orphaned_for_ns: int = 3 * DAY_NS
     "age at which an object that no record names is taken for left over"
+    compact: bool | None = None
+    "whether to make a base; None: if it pays"
 
 
 @dataclass(slots=True)
@@ -30,6 +33,15 @@ class PruneReport:
     needed_blocks: int = 0
     orphans: int = 0
     orphaned_bytes: int = 0
+    replaced: int = 0
+    "parts that bases have replaced"
+    replaced_bytes: int = 0
+    growth: Growth | None = None
+    "what a base would spare"
+    compacting: bool = False
+    "whether a base is, or would be, made"
+    base: int | None = None
+    "the record of the base that was made"
     condemned: int = 0
     "packs and parts that were condemned"
     waiting: int = 0

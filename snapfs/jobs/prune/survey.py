@@ -17,6 +17,7 @@ from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
 from snapfs.metadata.heads import CONDEMNED, DELETING
 from snapfs.metadata.replica import Replica
+from snapfs.metadata.superseded import superseded_parts
 from snapfs.model.identity import Commit
 from snapfs.model.pruning import PackState
 from snapfs.repository.replay import catch_up_apart
@@ -28,11 +29,12 @@ _TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An object that no record names."""
+    """An object that no record names, or one that bases have replaced."""
 
     name: bytes
     is_pack: bool
     size: int
+    replaced: bool
 
 
 @dataclass(slots=True)
@@ -142,12 +144,17 @@ def _sort_part(found: Survey, name: bytes, *, named: bool, old: bool) -> None:
 
 
 def note_names(replica: Replica) -> None:
-    """Note what records name, in a temporary table of the replay."""
+    """Note in temporary tables what records name, apart from what bases have replaced."""
     db = replica.db
     db.execute("DROP TABLE IF EXISTS temp.named")
+    db.execute("DROP TABLE IF EXISTS temp.replaced")
     db.execute("CREATE TEMP TABLE named (name BLOB PRIMARY KEY) WITHOUT ROWID")
+    db.execute("CREATE TEMP TABLE replaced (name BLOB PRIMARY KEY) WITHOUT ROWID")
+    replaced = [(ref.name,) for ref in superseded_parts(db)]
+    db.execute_many("INSERT OR IGNORE INTO replaced VALUES (?)", replaced)
     db.execute("INSERT INTO named SELECT name FROM pack")
     db.execute_many("INSERT OR IGNORE INTO named VALUES (?)", _part_names(replica))
+    db.execute("DELETE FROM named WHERE name IN (SELECT name FROM temp.replaced)")
 
 
 def _part_names(replica: Replica) -> Iterator[tuple[bytes]]:
@@ -157,22 +164,30 @@ def _part_names(replica: Replica) -> Iterator[tuple[bytes]]:
 
 
 def is_named(replica: Replica, name: bytes) -> bool:
-    """Whether any record names this pack or part."""
+    """Whether any record names this pack or part, and no bases have replaced it."""
     return replica.db.row("SELECT 1 FROM temp.named WHERE name = ?", (name,)) is not None
+
+
+def _is_replaced(replica: Replica, name: bytes) -> bool:
+    return replica.db.row("SELECT 1 FROM temp.replaced WHERE name = ?", (name,)) is not None
 
 
 async def find_orphans(
     repository: Repository, replica: Replica, options: PruneOptions, now_ns: int
 ) -> list[Orphan]:
-    """Objects that no record names and nobody has condemned yet, old enough to be left over."""
+    """Objects that nobody has condemned yet, and that are of no use.
+
+    No record names them, and they are old enough to be left over; or bases have replaced them.
+    """
     fates = need.fates(replica.db)
     limit = (now_ns - options.orphaned_for_ns) / 10**9
     found = []
     for prefix, is_pack in ((objects.PACKS, True), (objects.PARTS, False)):
         async for item in repository.store.list(prefix):
             name = objects.pack_name(item.name) if is_pack else objects.part_name(item.name)
-            if name is None or item.modified > limit or name in fates:
+            if name is None or name in fates or is_named(replica, name):
                 continue
-            if not is_named(replica, name):
-                found.append(Orphan(name, is_pack, item.size))
+            replaced = _is_replaced(replica, name)
+            if replaced or item.modified <= limit:
+                found.append(Orphan(name, is_pack, item.size, replaced))
     return found

@@ -6,16 +6,15 @@ without its database is dropped by SQLite, and is moved aside before the new one
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import trio
 
-from snapfs.errors import DamagedError, ViewDamagedError
+from snapfs.errors import ViewDamagedError
 from snapfs.metadata.local import Local
 from snapfs.metadata.replica import Replica
 from snapfs.repository.keys import Keys
-from snapfs.repository.replay import fill
+from snapfs.repository.replay import fill_anew
 from snapfs.repository.repository import World, open_view
 from snapfs.repository.scratch import scratch
 from snapfs.repository.state import Directories, State, local_errors
@@ -44,10 +43,9 @@ async def rebuild_view(store: Store, keys: Keys, world: World, state: State) -> 
     the old one stays then.
     """
     with scratch(state) as folder:
-        replica = await trio.to_thread.run_sync(Replica.open, folder / state.replica.name)
+        path = folder / state.replica.name
+        replica, _ = await fill_anew(store, keys, world, path, Replica.open)
         with replica.db:
-            with suppress(DamagedError):
-                await fill(store, keys, world, replica)
             await trio.to_thread.run_sync(_finish, replica)
         with view_alone(state), local_errors(state.directory):
             name = set_aside(state.replica, world)
