@@ -1,6 +1,7 @@
 """Reading contents: offset → extents → blocks → segments → bytes, each block checked on its way."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ _WINDOW_LARGEST = 12 * 1024 * 1024
 
 
 Piece = bytes | memoryview
+T = TypeVar("T")
 
 
 class _Located(msgspec.Struct, frozen=True):
@@ -52,17 +54,14 @@ class ContentReader:
 
         Raises DamagedError where a block is lost or damaged, StoreError.
         """
-        try:
-            return await self._read(layout, offset, length)
-        except ObjectNotFoundError:
-            # The pack may have been repacked since we last looked at the log.
-            await self._refresh()
-        except FormatError as error:
-            raise _damaged(str(error)) from error
-        try:
-            return await self._read(layout, offset, length)
-        except (ObjectNotFoundError, FormatError) as error:
-            raise _damaged(str(error)) from error
+        return await self._patiently(lambda: self._read(layout, offset, length))
+
+    async def read_blocks(self, blocks: Sequence[Stored]) -> list[bytes]:
+        """The bytes of each of many blocks: of whole files, which are small.
+
+        Segments that lie side by side come in one request. Raises as `read`.
+        """
+        return await self._patiently(lambda: self._read_blocks(blocks))
 
     def at_hand(self, layout: Layout, offset: int, length: int) -> list[Piece] | None:
         """What `read` would give, in pieces, if all of it is in memory; else None.
@@ -89,6 +88,37 @@ class ContentReader:
             self._start(self._locate(layout, offset, length))
         except DamagedError:
             return
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await read()
+        except ObjectNotFoundError:
+            # The pack may have been repacked since we last looked at the log.
+            await self._refresh()
+        except FormatError as error:
+            raise _damaged(str(error)) from error
+        try:
+            return await read()
+        except (ObjectNotFoundError, FormatError) as error:
+            raise _damaged(str(error)) from error
+
+    async def _read_blocks(self, blocks: Sequence[Stored]) -> list[bytes]:
+        # As `_read`, without the objects for each block that only ranges need.
+        places = self._blocks.places({block.number for block in blocks})
+        segments = {place.segment: place for place in places.values()}
+        self._fetcher.start(self._wanted(place) for place in segments.values())
+        found: list[bytes] = []
+        for block in blocks:
+            place = places.get(block.number)
+            if place is None or place.length != block.length:
+                raise _damaged(f"block {block.number} is not in the local database as it was")
+            segment = self._fetcher.cached(place.segment)
+            if segment is None:
+                segment = await self._fetcher.get(self._wanted(place))
+            self._verify(segment, place)
+            # A copy: a view would hold all of the segment.
+            found.append(segment.data[place.offset : place.offset + place.length])
+        return found
 
     async def _read(self, layout: Layout, offset: int, length: int) -> bytes:
         located = self._locate(layout, offset, length)

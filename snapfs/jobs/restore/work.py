@@ -15,7 +15,7 @@ from snapfs.jobs.restore.links import FirstName, Links
 from snapfs.jobs.restore.options import RestoreOptions
 from snapfs.jobs.restore.report import Tally
 from snapfs.jobs.restore.walk import Batch, Task
-from snapfs.model.content import Layout, total_length
+from snapfs.model.content import total_length
 from snapfs.model.finding import Trouble
 from snapfs.model.identity import BlockKey, NodeNumber
 from snapfs.repository.reader import ContentReader
@@ -41,6 +41,9 @@ class Work:
         self._tally = tally
         self._being_made: dict[NodeNumber, trio.Event] = {}
         "nodes with several names whose first name is being made"
+        # Each of many short system calls gives Python's lock away: threads that make small files
+        # side by side spend more time on taking it back than they gain.
+        self._making = trio.CapacityLimiter(1)
         self._further: set[Task] = set()
         "tasks that are to be further names of a node"
 
@@ -89,7 +92,7 @@ class Work:
             await trio.to_thread.run_sync(self._directories.release, task.directory)
             return
         ready = await self._read_small(tasks)
-        names = await trio.to_thread.run_sync(self._make_small, tasks, ready)
+        names = await trio.to_thread.run_sync(self._make_small, tasks, ready, limiter=self._making)
         for task, name in zip(tasks, names, strict=True):
             self._note(task, name)
 
@@ -108,23 +111,18 @@ class Work:
     async def _read_small(self, tasks: list[Task]) -> list[Held | DamagedError | None]:
         """What is to be written, for each task; None for what needs no content."""
         wanted = [self._group(task) for task in tasks]
-        together = await self._read_together([group for group in wanted if group])
+        blocks = await self._read_together([group for group in wanted if group])
         return [
-            await self._held(task, group, together)
-            for task, group in zip(tasks, wanted, strict=True)
+            await self._held(task, group, blocks) for task, group in zip(tasks, wanted, strict=True)
         ]
 
-    async def _read_together(self, wanted: list[Group]) -> Iterator[memoryview] | None:
-        """The bytes of each group; None where something of them is damaged.
-
-        As if they were one content: segments that lie side by side come in one request.
-        """
-        whole = Layout([block for group in wanted for block in group.blocks])
+    async def _read_together(self, wanted: list[Group]) -> Iterator[bytes] | None:
+        """The blocks of all groups, in order; None where something of them is damaged."""
         try:
-            data = await self._reader.read(whole, 0, whole.length)
+            blocks = [block for group in wanted for block in group.blocks]
+            return iter(await self._reader.read_blocks(blocks))
         except (DamagedError, ObjectTooShortError):
             return None
-        return _split(data, wanted)
 
     def _group(self, task: Task) -> Group | None:
         if task.same:
@@ -132,12 +130,14 @@ class Work:
         return next(groups(task.content), None)
 
     async def _held(
-        self, task: Task, group: Group | None, together: Iterator[memoryview] | None
+        self, task: Task, group: Group | None, blocks: Iterator[bytes] | None
     ) -> Held | DamagedError | None:
-        data: bytes | memoryview = b""
+        data = b""
         try:
-            if group:
-                data = next(together) if together else await self._read(group)
+            if group and blocks is None:
+                data = await self._read(group)
+            elif group and blocks is not None:
+                data = b"".join(islice(blocks, len(group.blocks)))
             _check_size(task)
         except DamagedError as error:
             return error
@@ -265,13 +265,6 @@ class Work:
 
     def _report_damage(self, task: Task, error: DamagedError) -> None:
         self._tally.found(Trouble.DAMAGED, task.path, f"was not restored: {error.what}")
-
-
-def _split(data: bytes, wanted: list[Group]) -> Iterator[memoryview]:
-    rest = memoryview(data)
-    for group in wanted:
-        yield rest[: group.length]
-        rest = rest[group.length :]
 
 
 def _check_size(task: Task) -> None:
