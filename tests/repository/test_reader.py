@@ -3,13 +3,14 @@
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
 from snapfs.errors import DamagedError, LogCutError, NewerFormatError, StoreUnavailableError
 from snapfs.formats import objects, packs
-from snapfs.model.content import Listed
+from snapfs.model.content import Listed, Stored
 from snapfs.model.identity import Commit
 from snapfs.repository import segments as fetching
 from snapfs.stores.memory import MemoryStore
@@ -225,7 +226,28 @@ async def test_a_reader_with_an_old_view_finds_what_was_repacked(tmp_path: Path)
             await history.delete(0)
             await history.delete(0)
             assert len([name for name in store.objects if name.startswith(objects.PACKS)]) == 1
+            (block,) = content
+            assert isinstance(block, Stored)
+            assert await reader.read_blocks([block]) == [b"content"]
             assert await opened.read(0, 100) == b"content"
+
+
+async def test_many_blocks_come_in_one_request(tmp_path: Path) -> None:
+    data = noise(2 * SEGMENT)
+    async with reading(tmp_path, file(data)) as story:
+        blocks = [extent for extent in story.content if isinstance(extent, Stored)]
+        assert len(blocks) == 2 * SEGMENT // BLOCK
+        first, *others = blocks
+        read = await story.reader.read_blocks([*others, first, first])
+        assert read == [data[at : at + BLOCK] for at in (*range(BLOCK, len(data), BLOCK), 0, 0)]
+        assert story.requests == 1
+        other = msgspec.structs.replace(first, length=BLOCK - 1)
+        with pytest.raises(DamagedError, match=f"block {first.number}"):
+            await story.reader.read_blocks([others[0], other])
+    async with reading(tmp_path / "other", file(data)) as story:
+        story.repository.replica.db.execute("UPDATE block SET key = zeroblob(32)")
+        with pytest.raises(DamagedError, match="does not match its id"):
+            await story.reader.read_blocks([first])
 
 
 async def test_an_unreachable_store_is_not_damage_and_is_asked_again(tmp_path: Path) -> None:
