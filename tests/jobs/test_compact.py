@@ -36,6 +36,7 @@ from tests.build import KEYS
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.checking import assert_sound, checked, put_keys
 from tests.jobs.ingesting import TINY, Machine, machine
+from tests.jobs.repairing import repaired
 from tests.jobs.test_prune import NOW, TIGHT, churn, doubt, forget, run, snapshots
 
 COMPACT = replace(TIGHT, compact=True)
@@ -243,8 +244,17 @@ async def test_what_a_lost_part_of_a_base_restates_is_there_until_the_next(tmp_p
             store.objects[objects.part(ref.name)] = kept
         del store.objects[objects.part(ref.name)]
         (problem,) = (await checked(one.repository)).problems
-        assert (problem.object, problem.kind) == (objects.part(ref.name), ProblemKind.PART)
+        assert (problem.object, problem.kind) == (objects.part(ref.name), ProblemKind.BASE)
         assert "snapfs prune" in problem.hint
+        with pytest.raises(DamagedError):
+            async with open_view(store, _directories(tmp_path / "new"), KEYS, World()) as new:
+                await new.catch_up_all()
+        repairing = await repaired(store, tmp_path / "new")
+        assert len(repairing.set_aside) == 1
+        async with open_view(store, _directories(tmp_path / "new"), KEYS, World()) as new:
+            await new.catch_up_all()
+            assert differences(new.db, one.repository.db) == []
+        assert (await repaired(store, tmp_path / "new")).set_aside == ()
         report = await run(one.repository, IF_NEEDED)
         assert report.base is not None
         await run(one.repository, LOOSE)

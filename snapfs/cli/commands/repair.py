@@ -23,6 +23,8 @@ _ADVICE = {
     ProblemKind.PART: "a part that holds names, or says that blocks moved, cannot be made again: "
     "bring it back from a copy of the storage. Other sources, and this one under another --name, "
     "are not concerned by lost names; what is stored already is not stored again",
+    ProblemKind.BASE: "what a lost base restates is still there: this machine's database has it, "
+    "and 'snapfs prune' writes another base",
 }
 "what to do about that which a repair cannot put right"
 

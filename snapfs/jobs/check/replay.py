@@ -171,7 +171,7 @@ class Replay:
         what = "base" if piece.base else "record"
         holds = "blocks" if piece.stream == BLOCKS else f"entries of {self._source(piece.stream)}"
         self._scratch.report(
-            ProblemKind.PART,
+            ProblemKind.BASE if piece.base else ProblemKind.PART,
             objects.part(piece.ref.name),
             f"{detail} ({holds} of {what} {piece.record})",
             _hint(piece),

@@ -18,6 +18,8 @@ class ProblemKind(enum.StrEnum):
     LOG = "log"
     "a record is missing, damaged, or does not follow the one before it"
     PART = "part"
+    BASE = "base"
+    "a part that restates what other objects still hold"
     PACK = "pack"
     REFERENCE = "reference"
     "something that was recorded refers to what was not"

@@ -57,6 +57,10 @@ class _Repair:
             await self._rebuild_view(state)
             if self.options.dry_run:
                 return
+        elif await view.begins_with_a_lost_base(
+            self.store, self.directories, self.keys, self.world
+        ):
+            await self._rebuild_view(state)
         if not await self._examine_and_mend():
             await self._rebuild_view(state)
             if not self.options.dry_run:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from snapfs.errors import ViewDamagedError
+from snapfs.errors import DamagedError, LogCutError, ViewDamagedError
 from snapfs.metadata.local import Local
 from snapfs.metadata.replica import Replica
 from snapfs.repository.keys import Keys
@@ -32,6 +32,24 @@ async def can_be_opened(store: Store, directories: Directories, keys: Keys, worl
             return True
     except ViewDamagedError:
         return False
+
+
+async def begins_with_a_lost_base(
+    store: Store, directories: Directories, keys: Keys, world: World
+) -> bool:
+    """Whether this machine's view, being new or old, cannot pass a base of which a part is lost.
+
+    What that base restates is still there, but only a view that is built anew goes round it. Raises
+    NewerFormatError, StoreError, LocalError.
+    """
+    async with open_view(store, directories, keys, world) as repository:
+        try:
+            await repository.catch_up_all()
+        except DamagedError:
+            return await trio.to_thread.run_sync(repository.replica.waits_for_base) is not None
+        except (LogCutError, ViewDamagedError):
+            return False  # the check that follows says what is the matter
+    return False
 
 
 async def rebuild_view(store: Store, keys: Keys, world: World, state: State) -> str:
