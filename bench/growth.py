@@ -23,6 +23,7 @@ from bench.counting import Requests
 from bench.datasets import SETTLED
 from bench.measure import run, say, tree_size
 from snapfs.formats import objects
+from snapfs.repository.state import REPLICA
 
 
 class Step(msgspec.Struct):
@@ -129,7 +130,7 @@ def _point(folder: Path, tree: ChangingTree, snapshots: int, steps: dict[str, St
         source=sum(state.size for state in tree.files.values()),
         packs=tree_size(store / objects.PACKS),
         rest=tree_size(store / objects.LOG) + tree_size(store / objects.PARTS),
-        replica=sum(path.stat().st_size for path in (folder / step.STATE).rglob(step.REPLICA)),
+        replica=sum(path.stat().st_size for path in (folder / step.STATE).rglob(REPLICA)),
         steps=steps,
     )
 

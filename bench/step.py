@@ -31,7 +31,6 @@ from snapfs.stores.directory import DirectoryStore
 
 HOST, NAME, PASSPHRASE = "growth", "tree", "for measuring only"
 TREE, STORE, STATE, REQUESTS = "tree", "repository", "state", "requests.json"
-REPLICA = "replica.db"
 
 
 def main() -> None:
