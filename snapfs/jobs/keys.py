@@ -1,11 +1,10 @@
 """Key slots of a repository: listing, adding, removing, and changing a passphrase."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
-from snapfs.errors import ObjectNotFoundError, UsageError
+from snapfs.errors import ObjectNotFoundError, SnapfsError, UsageError
 from snapfs.formats import limits, objects, slots
 from snapfs.formats.slots import Derivation, KeySlot, SlotKind
 from snapfs.repository.keys import Keys, read_key_objects
@@ -104,15 +103,22 @@ async def _delete(store: Store, keys: Keys, id_: str) -> None:
     """Delete a sound slot; bring it back where no other is left, and raise UsageError.
 
     Slots are in no log: two hosts that remove different ones do not see each other BEFORE. Whoever
-    looks last AFTER its deletion sees that none is left.
+    looks last AFTER its deletion sees that none is left. Who cannot look brings it back as well.
     """
     name = objects.slot(id_)
-    with suppress(ObjectNotFoundError):
+    try:
         data = await store.get(name)
-        await store.delete(name)
-        if all(slot.damaged for slot in await list_slots(store, keys)):
-            await store.put(name, data)
-            raise _last()
+    except ObjectNotFoundError:
+        return  # another host was first
+    await store.delete(name)
+    try:
+        is_last = all(slot.damaged for slot in await list_slots(store, keys))
+    except SnapfsError:
+        await store.put(name, data)  # it may have been the last
+        raise
+    if is_last:
+        await store.put(name, data)
+        raise _last()
 
 
 def _last() -> UsageError:

@@ -8,7 +8,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from snapfs.errors import StoreError, UsageError, WrongPassphraseError
+from snapfs.errors import (
+    StoreError,
+    StoreUnavailableError,
+    UsageError,
+    WrongPassphraseError,
+)
 from snapfs.formats import limits, objects
 from snapfs.formats.slots import Derivation
 from snapfs.jobs.init import InitOptions, init
@@ -145,6 +150,19 @@ async def test_two_that_remove_at_once_leave_one(story: Story) -> None:
     story.store.assert_all_hit()
     opened = [secret for secret in ("first", story.recovery_code) if await story.opens(secret)]
     assert len(opened) == refused > 0
+
+
+async def test_a_slot_comes_back_where_nobody_can_say_whether_it_was_the_last(story: Story) -> None:
+    (passphrase,) = [
+        slot for slot in await list_slots(story.store, story.keys) if slot.kind == "passphrase"
+    ]
+    story.store.queue("list", Fault(), Fault(before=StoreUnavailableError("down")))
+    with pytest.raises(StoreUnavailableError):
+        await remove_slot(story.store, story.keys, passphrase.id)
+    story.store.assert_all_hit()
+    assert await story.opens("first")
+    await remove_slot(story.store, story.keys, passphrase.id)
+    assert not await story.opens("first")
 
 
 async def test_a_damaged_slot_is_shown_and_keeps_nobody_out(story: Story) -> None:
