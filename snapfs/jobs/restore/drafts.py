@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 from snapfs.formats import packs
 from snapfs.jobs.restore.groups import Group
@@ -22,7 +23,10 @@ class ReadBackError(Exception):
 
 @dataclass(slots=True)
 class Draft:
-    """A file under a temporary name in a directory. `close` or `discard` ends it."""
+    """A file under a temporary name in a directory. `close` or `discard` ends it.
+
+    So does a `with` that an exception leaves; one that ends well leaves it open.
+    """
 
     directory: int
     temporary: bytes
@@ -32,6 +36,18 @@ class Draft:
     def create(cls, directory: int, temporary: bytes) -> "Draft":
         """An empty file that only this user may open. Raises OSError."""
         return cls(directory, temporary, os.open(temporary, _FLAGS, 0o600, dir_fd=directory))
+
+    def __enter__(self) -> "Draft":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.discard()
 
     def reserve(self, size: int, content: Content, *, sparse: bool) -> None:
         """Give the file its size where writing does not; without `sparse` its holes, too.

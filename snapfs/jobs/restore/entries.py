@@ -64,11 +64,8 @@ class Maker:
     def begin(self, task: Task) -> Draft:
         """An empty file for a task, of its size. Raises OSError."""
         draft = Draft.create(task.directory.descriptor, self._temporary())
-        try:
+        with draft:
             draft.reserve(task.wanted.size, task.content, sparse=self._sparse)
-        except BaseException:
-            draft.discard()
-            raise
         return draft
 
     def finish(self, task: Task, draft: Draft) -> FirstName:
@@ -124,15 +121,11 @@ class Maker:
             self._tally.found(Trouble.REFUSED, task.path, f"cannot be on this system: {error}")
 
     def _make_file(self, task: Task, held: Held | None) -> FirstName:
-        draft = self.begin(task)
-        try:
+        with self.begin(task) as draft:
             if held is not None:
                 draft.write(held.group, held.data)
                 self._verify(draft, held)
             return self.finish(task, draft)
-        except BaseException:
-            draft.discard()
-            raise
 
     def _keep(self, task: Task) -> FirstName | None:
         """The first of several names, which is there as it should be."""

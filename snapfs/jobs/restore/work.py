@@ -164,14 +164,10 @@ class Work:
     async def _make_large(self, task: Task) -> FirstName | None:
         try:
             _check_size(task)
-            draft = await trio.to_thread.run_sync(self._maker.begin, task)
-            try:
+            with await trio.to_thread.run_sync(self._maker.begin, task) as draft:
                 await self._fill(task, draft)
                 await self._verify(task, draft)
                 return await trio.to_thread.run_sync(self._maker.finish, task, draft)
-            except BaseException:
-                draft.discard()
-                raise
         except DamagedError as error:
             self._report_damage(task, error)
         except ReadBackError:
