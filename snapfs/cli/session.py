@@ -127,18 +127,23 @@ def run(command: Callable[[], Awaitable[T]]) -> T:
 
 async def _until_signalled(command: Callable[[], Awaitable[T]]) -> T:
     results: list[T] = []
+    received: list[int] = []
     with trio.open_signal_receiver(*_ENDING) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
+            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope, received)
             results.append(await command())
             nursery.cancel_scope.cancel()
-    if not results:
+    if received or not results:
+        # Also where it came as the command ended: there may be more to do with its result.
         raise click.Abort
     return results[0]
 
 
-async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    async for _ in signals:
+async def _cancel_on_signal(
+    signals: AsyncIterator[int], scope: trio.CancelScope, received: list[int]
+) -> None:
+    async for ending in signals:
+        received.append(ending)
         # A thread may be stuck in a read. Nothing that is committed suffers from a second signal's
         # ending the process where it stands.
         for number in _ENDING:

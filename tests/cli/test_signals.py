@@ -5,8 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
+import trio
 
+from snapfs.cli.session import run as run_to_the_end
 from tests.cli.running import Snapfs, eventually
 
 
@@ -40,3 +43,17 @@ def test_a_second_signal_ends_what_is_stuck(snapfs: Snapfs) -> None:
 
         eventually(gone)
     assert run.returncode in (130, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_as_a_command_ends(number: int) -> None:
+    """It is not lost: what was to be done with the command's result may take for ever."""
+
+    async def command() -> str:
+        os.kill(os.getpid(), number)
+        for _ in range(20):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return "done"
+
+    with pytest.raises(click.Abort):
+        run_to_the_end(command)
