@@ -1,5 +1,6 @@
 """Fixtures that tests of several rooms use: one real S3 server per session, stores on it."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -7,6 +8,15 @@ import pytest
 
 from snapfs.stores.s3 import S3Store
 from tests.servers import S3Server, rclone, seaweedfs
+
+
+def pytest_configure() -> None:
+    """See to it that programs which tests start can be interrupted.
+
+    A shell has what it starts in the background ignore SIGINT, and so do all that this starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
