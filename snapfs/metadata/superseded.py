@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from snapfs.formats import records
+from snapfs.formats import objects, records
 from snapfs.formats.parts import PartRef
 from snapfs.formats.records import Base, Head, Mend
 from snapfs.metadata.bases import base_body, newest_base
@@ -19,8 +19,14 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 def superseded_parts(db: Database) -> Iterator[PartRef]:
     """Parts that nobody begins with or goes on with any more."""
+    until = superseded_until(db)
+    return iter(()) if until is None else named_until(db, until)
+
+
+def superseded_until(db: Database) -> int | None:
+    """The last record whose parts they are; None where there are none."""
     row = db.row("SELECT until FROM base ORDER BY record DESC LIMIT 1 OFFSET 1")
-    return named_until(db, row[0]) if row else iter(())
+    return int(row[0]) if row else None
 
 
 def named_until(db: Database, until: int) -> Iterator[PartRef]:
@@ -34,6 +40,15 @@ def named_until(db: Database, until: int) -> Iterator[PartRef]:
                 yield from records.named_parts(body)
         if isinstance(body, Mend):
             yield from (each.part for each in body.parts if each.record <= until)
+
+
+def parts_in_use(db: Database) -> dict[str, bytes]:
+    """The objects of all other parts that records name, and their hashes."""
+    (last,) = db.row("SELECT coalesce(max(number), 0) FROM log") or (0,)
+    named = {objects.part(ref.name): ref.hash for ref in named_until(db, last)}
+    for ref in superseded_parts(db):
+        named.pop(objects.part(ref.name), None)
+    return named
 
 
 def parts_since(db: Database) -> tuple[int, int, int]:

@@ -109,7 +109,8 @@ async def unlock(
     if not found.slots and not found.damaged:
         raise NoRepositoryError(
             f"{store.url}: this repository has no key slots",
-            hint="if its creation was interrupted, 'snapfs init' goes on where it stopped",
+            hint="if its creation was interrupted, 'snapfs init' goes on where it stopped; if they "
+            "were lost, 'snapfs repair' on a machine that has used it puts them back",
         )
     failure: FormatError | None = None
     for candidate in sorted(found.slots, key=lambda slot: (slot.id != first, slot.id)):
@@ -128,7 +129,8 @@ async def unlock(
     damaged = f"; {len(found.damaged)} slots cannot be read" if found.damaged else ""
     raise WrongPassphraseError(
         f"{store.url}: this passphrase opens none of the {len(found.slots)} key slots{damaged}",
-        hint="a recovery code that was printed at 'init' works as well",
+        hint="a recovery code that was printed at 'init' works as well"
+        + ("; 'snapfs repair' puts damaged slots back" if found.damaged else ""),
     )
 
 
@@ -167,7 +169,8 @@ async def open_ring(store: Store, found: KeyObjects, master: bytes) -> Ring:
             failure = error
     raise FormatError(
         f"{store.url}: no ring of keys opens ({failure or 'none is there'})",
-        hint="the repository is damaged, or its creation was interrupted: 'snapfs init' goes on",
+        hint="'snapfs repair' on a machine that has used the repository puts it back; if its "
+        "creation was interrupted, 'snapfs init' goes on",
     )
 
 

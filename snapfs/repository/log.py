@@ -27,6 +27,7 @@ from snapfs.metadata.heads import Published
 from snapfs.metadata.replica import Replica, Tip
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
 from snapfs.repository import levels
+from snapfs.repository.kept import Kept
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
@@ -54,13 +55,14 @@ class Log:
 
     def __init__(
         self, store: Store, keys: Keys, replica: Replica, *, now: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes], kept: Kept | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._keys = keys
         self._replica = replica
         self._now = now
         self._random = random_bytes
+        self._kept = kept
         self._lock = trio.Lock()
 
     async def catch_up(self, until: Commit | None = None) -> Tip:
@@ -180,7 +182,7 @@ class Log:
                 f"{self._store.url}: the log was cut or replaced: record {tip.number}, which this "
                 f"machine has seen, {state}",
                 hint="nothing was written. If an old state of the storage was restored, bring the "
-                "newer one back; 'snapfs repair' explains what can be saved",
+                "newer one back; if only records were lost, 'snapfs repair' puts them back",
             )
 
     async def _check_gap(self, missing: Commit, present: Commit) -> None:
@@ -197,13 +199,17 @@ class Log:
     async def _apply(self, numbers: list[Commit], first: bytes) -> None:
         others = await gather(partial(self._get, number) for number in numbers[1:])
         published: list[Published] = []
+        sound: dict[str, bytes] = {}
         for number, stored in zip(numbers, [first, *others], strict=True):
             if stored is None:
                 break  # listed, and not there yet: the next round looks again
             head = self._decode(number, stored)
+            sound[objects.record(number)] = stored
             published.append(Published(number, parts.digest(stored), head))
             if isinstance(head.body, Init | Upgrade):
                 break  # the level that it states comes before what needs that level
+        if self._kept is not None:
+            await self._kept.keep(sound)
         await trio.to_thread.run_sync(self._replica.apply_heads, published)
 
     def _decode(self, number: Commit, stored: bytes) -> Head:

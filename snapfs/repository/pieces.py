@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
@@ -10,6 +11,7 @@ from snapfs.formats import bases, objects, parts
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.metadata.replica import BLOCKS, AnyPart, Piece, Replica
+from snapfs.repository.kept import Kept
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
 from snapfs.repository.parallel import gather
@@ -25,13 +27,15 @@ class Parts:
     """The parts of one repository."""
 
     def __init__(
-        self, store: Store, keys: Keys, replica: Replica, *, random_bytes: Callable[[int], bytes]
-    ) -> None:
+        self, store: Store, keys: Keys, replica: Replica, *,
+        random_bytes: Callable[[int], bytes], kept: Kept | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
         self._keys = keys
         self._replica = replica
         self._random = random_bytes
-        self._own: dict[bytes, BlockPart | EntryPart] = {}
+        self._kept = kept
+        self._own: dict[bytes, _Opened] = {}
         "uploaded by this process and not yet applied; the first of them are the first wanted"
         self._lock = trio.Lock()
 
@@ -41,7 +45,7 @@ class Parts:
         data = await self._seal(part, name)
         await self._store.put(objects.part(name), data)
         if len(self._own) < _OWN_KEPT:
-            self._own[name] = part
+            self._own[name] = _Opened(part, data)
         return PartRef(name, len(data), parts.digest(data), first)
 
     async def upload_base(self, part: BasePart) -> PartRef:
@@ -49,11 +53,14 @@ class Parts:
         name = self._random(16)
         data = await self._seal(part, name)
         await self._store.put(objects.part(name), data)
+        if self._kept is not None:
+            # Now or never: who has come further than the base does not read its parts.
+            await self._kept.keep({objects.part(name): data})
         return PartRef(name, len(data), parts.digest(data), (0, 0, 0))
 
     async def fetch_base(self, piece: Piece) -> BasePart:
         """The base part of a piece, as it lies in the store. Raises DamagedError, StoreError."""
-        part = await self._fetch(piece)
+        part = (await self._fetch(piece)).part
         assert isinstance(part, BlockBase | EntryBase)
         return part
 
@@ -78,22 +85,26 @@ class Parts:
 
     async def _apply(self, pieces: list[Piece]) -> None:
         fetched = await gather(partial(self._fetch, piece) for piece in pieces)
-        for piece, part in zip(pieces, fetched, strict=True):
+        if self._kept is not None:
+            names = [objects.part(piece.ref.name) for piece in pieces]
+            await self._kept.keep(dict(zip(names, (each.data for each in fetched), strict=True)))
+        for piece, opened in zip(pieces, fetched, strict=True):
             try:
-                await trio.to_thread.run_sync(self._replica.apply_piece, piece, part)
+                await trio.to_thread.run_sync(self._replica.apply_piece, piece, opened.part)
             except FormatError as error:
                 raise self._damaged(piece, error) from error
             self._own.pop(piece.ref.name, None)
 
-    async def _fetch(self, piece: Piece) -> AnyPart:
+    async def _fetch(self, piece: Piece) -> "_Opened":
         own = self._own.get(piece.ref.name)
         if own is not None:
             return own
         try:
             data = await self._store.get(objects.part(piece.ref.name))
-            return await trio.to_thread.run_sync(decode_piece, data, piece, self._keys)
+            part = await trio.to_thread.run_sync(decode_piece, data, piece, self._keys)
         except (ObjectNotFoundError, FormatError) as error:
             raise self._damaged(piece, error) from error
+        return _Opened(part, data)
 
     async def _seal(self, part: AnyPart, name: bytes) -> bytes:
         encode: Callable[..., bytes] = (
@@ -109,6 +120,13 @@ class Parts:
             f"{self._store.url}: a part of log record {piece.record} is lost or damaged: {error}",
             hint="run 'snapfs check', and 'snapfs repair' if it says so",
         )
+
+
+class _Opened(NamedTuple):
+    """A part, and the object that it is sealed in."""
+
+    part: AnyPart
+    data: bytes
 
 
 def decode_piece(data: bytes, piece: Piece, keys: Keys) -> AnyPart:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ import msgspec
 import trio
 
 from snapfs import __version__
-from snapfs.errors import ViewDamagedError
+from snapfs.errors import FormatError, NoRepositoryError, SnapfsError, ViewDamagedError
 from snapfs.formats.records import Body
 from snapfs.formats.slots import Derive
+from snapfs.metadata.bases import Standpoint
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.metadata.database import Database
 from snapfs.metadata.replica import BLOCKS, Replica
@@ -21,10 +22,18 @@ from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.tree import Tree
 from snapfs.model.chunker import Chunker
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
+from snapfs.repository.kept import Kept, keep_keys
 from snapfs.repository.keys import Keys, read_key_objects, unlock
 from snapfs.repository.log import Author, Log
 from snapfs.repository.pieces import Parts, catch_up_parts
-from snapfs.repository.state import Directories, Place, State, check_place, remember_place
+from snapfs.repository.state import (
+    Directories,
+    Place,
+    State,
+    check_place,
+    known_place,
+    remember_place,
+)
 from snapfs.repository.viewlock import drop_older_views, view_held
 from snapfs.stores.base import Store
 
@@ -59,11 +68,14 @@ class Repository:
     replica: Replica
     log: Log
     parts: Parts
+    kept: Kept
     db: Database
     world: World
     snapshots: Snapshots = field(init=False)
     tree: Tree = field(init=False)
     blocks: BlockIndex = field(init=False)
+    _tidied_at: Standpoint | None = field(init=False, default=None)
+    "the base up to which copies were dropped"
 
     def __post_init__(self) -> None:
         self.snapshots = Snapshots(self.db)
@@ -78,16 +90,24 @@ class Repository:
         await self.log.catch_up()
         streams = [*([BLOCKS] if blocks else []), *sources]
         await catch_up_parts(self.log, self.parts, self.replica, lambda: streams)
+        await self._tidy()
 
     async def catch_up_all(self) -> None:
         """Bring the view up to the log's head, with the entries of all sources."""
         await self.log.catch_up()
         await catch_up_parts(self.log, self.parts, self.replica, self.replica.streams)
+        await self._tidy()
 
     async def publish(self, attempt: Attempt, make_body: Callable[[], Body], host: str) -> Commit:
         """See `Log.publish`."""
         author = Author(host, f"snapfs {__version__}")
         return await self.log.publish(attempt, make_body, author)
+
+    async def _tidy(self) -> None:
+        base = self.replica.newest_base()
+        if base != self._tidied_at:
+            await self.kept.tidy(self.db)
+            self._tidied_at = base
 
     def chunker(self) -> Chunker:
         """How this repository cuts contents."""
@@ -143,12 +163,26 @@ async def open_keys(
 
     Raises as `open_repository`, but for ViewDamagedError.
     """
-    found = await read_key_objects(store)
+    try:
+        found = await read_key_objects(store)
+    except (NoRepositoryError, FormatError) as error:
+        _advise(error, known_place(directories, store.url))
+        raise
     known = check_place(directories, store.url, found.repository)
     first = known.slot if known else None
     keys = await unlock(store, found, secret(), first=first, derive_key=derive_key)
+    await keep_keys(store, State(directories, keys.repository), found, keys)
     remember_place(directories, store.url, Place(keys.repository, keys.slot, keys.recipe))
     return keys
+
+
+def _advise(error: SnapfsError, known: Place | None) -> None:
+    """Where the marker is lost or damaged, tell those who were here before what they can do."""
+    if known is not None:
+        error.hint = (
+            f"the repository {known.repository.hex()[:8]} was here before: is this the right disk "
+            "or bucket? If only its marker was lost, 'snapfs repair' puts it back"
+        )
 
 
 @asynccontextmanager
@@ -170,9 +204,10 @@ async def _opened(
     with opened.db, Database.open_readonly(state.replica) as db:
         replica = Replica(opened.db, reading=db)
         _check_replica(replica, keys)
-        log = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random)
-        parts = Parts(store, keys, replica, random_bytes=world.random)
-        yield Repository(store, keys, state, replica, log, parts, db, world)
+        with closing(Kept(state)) as kept:
+            log = Log(store, keys, replica, now=world.now_ns, random_bytes=world.random, kept=kept)
+            parts = Parts(store, keys, replica, random_bytes=world.random, kept=kept)
+            yield Repository(store, keys, state, replica, log, parts, kept, db, world)
 
 
 def _check_replica(replica: Replica, keys: Keys) -> None:

@@ -65,6 +65,10 @@ class State:
     def local(self) -> Path:
         return self.directory / "local.db"
 
+    @property
+    def copies(self) -> Path:
+        return self.directory / "copies.db"
+
 
 def known_place(directories: Directories, url: str) -> Place | None:
     """What was at this URL when it was last opened."""
@@ -83,7 +87,8 @@ def check_place(directories: Directories, url: str, repository: RepositoryId) ->
         raise WrongRepositoryError(
             f"{url}: here was the repository {known.repository.hex()[:8]}, "
             f"now it is {repository.hex()[:8]}",
-            hint=f"if that is meant, remove {_place_file(directories, url)}",
+            hint=f"if that is meant, remove {_place_file(directories, url)}; if the marker was "
+            "damaged, 'snapfs repair' puts it back",
         )
     return known
 

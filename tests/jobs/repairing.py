@@ -31,6 +31,12 @@ def quarantined(directory: Path) -> list[str]:
     return sorted(name for name in found if not name.endswith(("-wal", "-shm")))
 
 
+def without_copies(directory: Path) -> None:
+    """Have this machine lose the copies that it has kept of the log and its parts."""
+    for path in (directory / "state").rglob("copies.db*"):
+        path.unlink()
+
+
 def corrupt(path: Path) -> None:
     """Write over the middle of a file."""
     size = path.stat().st_size

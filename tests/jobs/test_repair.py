@@ -23,7 +23,7 @@ from tests.jobs.checking import (
     paths,
     scene,
 )
-from tests.jobs.repairing import DRY, OPTIONS, QUICK, repaired
+from tests.jobs.repairing import DRY, OPTIONS, QUICK, repaired, without_copies
 from tests.jobs.test_check_damage import PACK_DAMAGE, WEB
 
 HARMLESS = ["cut in the trailer", "header", "version", "trailer", "trailer's length", "footer"]
@@ -133,6 +133,7 @@ async def test_a_lost_block_part(record: int, tmp_path: Path) -> None:
         name = made.part(record, blocks=True)
         made.flip(name, 150)
         damaged = made.store.objects[name]
+        without_copies(tmp_path)
         async with other_machine(made, tmp_path / "2") as other:
             report = await repaired(made.store, tmp_path)
             assert report.found is not None
@@ -160,12 +161,14 @@ async def test_a_lost_block_part_and_a_view_that_lags(tmp_path: Path) -> None:
 async def test_a_replacement_that_is_lost_in_turn(tmp_path: Path) -> None:
     async with scene(tmp_path) as made:
         made.flip(made.part(4, blocks=True), 150)
+        without_copies(tmp_path)
         assert (await repaired(made.store, tmp_path)).sound
         await made.repository.catch_up_all()
         mend = made.repository.replica.head(Commit(7)).body
         assert isinstance(mend, records.Mend)
         made.flip(objects.part(mend.parts[0].part.name), 99)
         assert not (await checked(made.repository)).sound
+        without_copies(tmp_path)
         assert (await repaired(made.store, tmp_path)).sound
         await assert_sound(made.repository)
 
@@ -176,6 +179,7 @@ async def test_everything_at_once(tmp_path: Path) -> None:
         made.flip(made.part(3, blocks=True), 150)
         made.flip(made.pack(4), 30)
         made.flip(made.pack(2), made.segment(2, 2) + 9)
+        without_copies(tmp_path)
         report = await repaired(made.store, tmp_path)
         assert (report.parts, report.packs) == (1, 2)
         assert report.left is not None
@@ -198,6 +202,7 @@ LOST: dict[str, Callable[[Scene], str]] = {
 async def test_what_cannot_be_repaired_is_left_alone(case: str, tmp_path: Path) -> None:
     async with scene(tmp_path) as made:
         del made.store.objects[LOST[case](made)]
+        without_copies(tmp_path)
         before = dict(made.store.objects)
         report = await repaired(made.store, tmp_path)
         assert report.left is not None
@@ -210,6 +215,7 @@ async def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as made:
         made.flip(made.part(3, blocks=True), 150)
         made.flip(made.pack(2), 30)
+        without_copies(tmp_path)
         before = dict(made.store.objects)
         report = await repaired(made.store, tmp_path, DRY)
         assert (report.parts, report.packs, report.saved) == (1, 1, 0)
@@ -235,6 +241,7 @@ async def test_it_goes_on_after_an_end_at_any_put(tmp_path: Path) -> None:
             before = await contents(made.repository)
             made.flip(made.part(3, blocks=True), 150)
             made.flip(made.pack(2), 30)
+            without_copies(directory)
             store = FaultyStore(made.store)
             error = StoreUnavailableError("off")
             fault = Fault(skip=skip, after=error) if after else Fault(skip=skip, before=error)

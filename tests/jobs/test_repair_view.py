@@ -17,7 +17,14 @@ from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS
 from tests.jobs.checking import assert_sound, found, scene
 from tests.jobs.ingesting import machine
-from tests.jobs.repairing import DRY, corrupt, directories, quarantined, repaired
+from tests.jobs.repairing import (
+    DRY,
+    corrupt,
+    directories,
+    quarantined,
+    repaired,
+    without_copies,
+)
 from tests.manifest import manifest_of_tree
 
 
@@ -97,6 +104,7 @@ async def test_not_where_the_log_cannot_be_replayed(tmp_path: Path) -> None:
     """A view that does not open stays too: it is not known to be worth less than none."""
     async with left_alone(tmp_path) as (store, state):
         del store.objects[objects.record(Commit(4))]
+        without_copies(tmp_path)
         _garbage(state.replica)
         with pytest.raises(LogCutError):
             await repaired(store, tmp_path)
@@ -110,6 +118,7 @@ async def test_with_a_lost_part(tmp_path: Path) -> None:
         store, part = made.store, made.part(4, blocks=True)
     _garbage(State(directories(tmp_path), KEYS.repository).replica)
     del store.objects[part]
+    without_copies(tmp_path)
     report = await repaired(store, tmp_path)
     assert (report.parts, report.sound) == (1, True)
     assert len(report.set_aside) == 1

@@ -180,7 +180,7 @@ async def test_two_views_of_one_state_apply_alternately(tmp_path: Path) -> None:
             for stream in (BLOCKS, 1):
                 for view in views:
                     piece = view.replica.pending(stream, 1)[0]
-                    part = await view.parts._fetch(piece)
+                    part = (await view.parts._fetch(piece)).part
                     view.replica.apply_piece(piece, part)
                     views[1].replica.apply_piece(piece, part)
         async with trio.open_nursery() as nursery:

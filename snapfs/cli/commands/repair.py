@@ -13,20 +13,24 @@ from snapfs.cli.progress import displayed
 from snapfs.cli.session import Session, begin, run
 from snapfs.jobs.check.report import CheckReport, ProblemKind
 from snapfs.jobs.progress import Progress
-from snapfs.jobs.repair import RepairOptions, RepairReport, repair
+from snapfs.jobs.repair import RepairOptions, RepairReport, put_back_keys, repair
 from snapfs.model.sizes import format_size
 
 _ADVICE = {
-    ProblemKind.LOG: "a record of the log cannot be made again, because those behind it repeat its "
-    "hash: bring it back from a copy of the storage. Until then nothing can be written, and what "
-    "is behind it cannot be read by a machine that has not seen it; nothing was changed",
-    ProblemKind.PART: "a part that holds names, or says that blocks moved, cannot be made again: "
-    "bring it back from a copy of the storage. Other sources, and this one under another --name, "
-    "are not concerned by lost names; what is stored already is not stored again",
+    ProblemKind.LOG: "this machine has no copy of a lost record of the log: run 'snapfs repair' on "
+    "one that has used this repository since the record was written, or bring the object back from "
+    "a copy of the storage. Until then nothing can be written, and what is behind it cannot be "
+    "read by a machine that has not seen it",
+    ProblemKind.PART: "this machine has no copy of a lost part that holds names, or says that "
+    "blocks moved: run 'snapfs repair' on the host whose files they are, or bring the object back "
+    "from a copy of the storage. Other sources, and this one under another --name, are not "
+    "concerned by lost names; what is stored already is not stored again",
     ProblemKind.BASE: "what a lost base restates is still there: this machine's database has it, "
     "and 'snapfs prune' writes another base",
 }
 "what to do about that which a repair cannot put right"
+_SHOWN = 5
+"objects that are named when they are put back"
 
 
 class RepairJson(msgspec.Struct):
@@ -35,6 +39,7 @@ class RepairJson(msgspec.Struct):
     dry_run: bool
     sound: bool
     set_aside: list[str]
+    put_back: list[str]
     parts: int
     packs: int
     blocks_saved: int
@@ -58,10 +63,12 @@ class RepairJson(msgspec.Struct):
 def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_run: bool) -> int:
     """Put right what a check finds. Nothing is deleted.
 
-    A local database that is not what the log says is moved aside and built again. Lost lists of
-    blocks are made again from the packs. Out of damaged packs everything is saved that they, or
-    copies elsewhere, still hold; files of which blocks are lost are read again by the next ingest,
-    which heals them, and all older snapshots that have the same content.
+    A local database that is not what the log says is moved aside and built again. Every machine
+    keeps copies of what it has seen of the log, its parts, and the objects that hold the keys: what
+    the storage has lost of them is put back. Lists of blocks can also be made again from the packs.
+    Out of damaged packs everything is saved that they, or copies elsewhere, still hold; files of
+    which blocks are lost are read again by the next ingest, which heals them, and all older
+    snapshots that have the same content.
 
     Without --read-data only what is missing is found, and what was found before.
 
@@ -82,9 +89,16 @@ def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_r
 
 
 async def _repair(session: Session, options: RepairOptions, *, quiet: bool) -> RepairReport:
+    session.check_directory()
+    async with session.store() as store:
+        put_back = await put_back_keys(store, session.directories, dry_run=options.dry_run)
+    if put_back and options.dry_run:
+        return RepairReport(put_back=put_back)
     progress = Progress()
     async with session.unlocked() as (store, keys), displayed(progress, quiet=quiet):
-        return await repair(store, session.directories, keys, options, progress)
+        report = await repair(store, session.directories, keys, options, progress)
+    report.put_back = put_back + report.put_back
+    return report
 
 
 def _show(report: RepairReport, options: RepairOptions) -> None:
@@ -110,8 +124,13 @@ def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
         else f"the local database was built again; the damaged one is {name}"
         for name in report.set_aside
     ]
+    would = "would be " if dry_run else ""
+    if report.put_back:
+        names = ", ".join(report.put_back[:_SHOWN])
+        more = "" if len(report.put_back) <= _SHOWN else ", …"
+        count = render.plural(len(report.put_back), "object")
+        lines.append(f"{would}put back from this machine's copies: {count} ({names}{more})")
     if report.parts:
-        would = "would be " if dry_run else ""
         lines.append(f"{would}made again from packs: {render.plural(report.parts, 'part')}")
     if report.packs and dry_run:
         lines.append(f"would be saved from: {render.plural(report.packs, 'damaged pack')}")
@@ -128,9 +147,10 @@ def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
 
 def _verdict(report: RepairReport, *, dry_run: bool) -> str:
     if report.left is None:
-        return "the rest is known when the local database can be opened"
+        return "the rest is known once that is done"
     if report.left.sound:
-        return "nothing is damaged" + ("" if dry_run or not report.packs else " any more")
+        done = report.put_back or report.parts or report.packs
+        return "nothing is damaged" + (" any more" if done and not dry_run else "")
     found = f"{render.plural(report.left.problem_count, 'problem')}"
     return f"{found} found" if dry_run else f"{found} left, in {report.seconds:.1f} s"
 
@@ -140,6 +160,7 @@ def _json(report: RepairReport, options: RepairOptions) -> RepairJson:
         dry_run=options.dry_run,
         sound=report.sound,
         set_aside=list(report.set_aside),
+        put_back=list(report.put_back),
         parts=report.parts,
         packs=report.packs,
         blocks_saved=report.saved,

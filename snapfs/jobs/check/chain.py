@@ -33,7 +33,10 @@ from snapfs.stores.base import Store
 
 _BATCH = 64
 "records that are fetched at once"
-_HINT = "bring the record back from a copy of the storage; 'snapfs repair' explains what else helps"
+_HINT = (
+    "'snapfs repair' puts it back, on a machine that has used the repository since; else bring it"
+    " back from a copy of the storage"
+)
 _UNFIT = (LogCutError, FormatError, SourceMovedError, ViewDamagedError)
 "what applying a record raises where it contradicts those before it"
 

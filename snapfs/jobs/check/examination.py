@@ -51,6 +51,15 @@ class Examination:
         """Block parts that are lost, and can be made again from packs."""
         return tuple(self._replay.rebuilt)
 
+    def damaged_parts(self) -> dict[str, bytes]:
+        """The parts that problems were reported for, and the hash that each must have."""
+        return dict(
+            self._scratch.db.rows(
+                "SELECT n.name, n.hash FROM check_reported r JOIN check_named n"
+                " ON n.name = r.object WHERE n.hash IS NOT NULL"
+            )
+        )
+
     def damaged_packs(self) -> list[DamagedPack]:
         """The packs that problems were reported for, in order of number."""
         return [

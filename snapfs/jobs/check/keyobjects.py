@@ -11,8 +11,8 @@ from snapfs.repository.parallel import gather
 from snapfs.stores.base import Listed, Store
 
 _MARKER_HINT = "without it nothing opens the repository once this copy is lost: run 'snapfs repair'"
-_SLOT_HINT = "'snapfs key remove' takes it away; make sure that another slot is left, or add one"
-_RING_HINT = "without a ring the repository cannot be opened: bring the object back from a copy"
+_SLOT_HINT = "'snapfs repair' puts it back where it is known, 'snapfs key remove' takes it away"
+_RING_HINT = "without a ring the repository cannot be opened: run 'snapfs repair'"
 
 
 async def check_keys(store: Store, keys: Keys, scratch: Scratch) -> int:
@@ -31,7 +31,7 @@ async def check_keys(store: Store, keys: Keys, scratch: Scratch) -> int:
     if not rings:
         scratch.report(ProblemKind.RING, objects.ring(1), "is missing", _RING_HINT)
     if not any(found):
-        hint = "nobody can open the repository again: run 'snapfs key add' while this one is open"
+        hint = "nobody can open the repository again: run 'snapfs repair', or 'snapfs key add'"
         scratch.report(ProblemKind.SLOT, objects.KEYS, "there is no key slot to be read", hint)
     return sum(found)
 

@@ -33,7 +33,8 @@ _AT_ONCE = 8
 "parts that are fetched at once"
 _BLOCKS_HINT = "'snapfs repair' writes it again from the packs, which repeat what it says"
 _ENTRIES_HINT = (
-    "bring the object back from a copy of the storage; 'snapfs repair' explains what else helps"
+    "'snapfs repair' puts it back, on the host whose files they are; else bring it back from a copy"
+    " of the storage"
 )
 _BASE_HINT = (
     "nothing is lost yet, for what it restates is there until the next one: 'snapfs repair' builds "

@@ -23,8 +23,8 @@ from snapfs.repository.state import State
 
 _VIEW_HINT = "no snapshot is concerned: 'snapfs repair' builds the local database again"
 _CUT_HINT = (
-    "write nothing. If an old state of the storage was restored, bring the newer one back; "
-    "'snapfs repair' explains what can be saved"
+    "write nothing. If an old state of the storage was restored, bring the newer one back; if only "
+    "the end of the log was lost, 'snapfs repair' puts it back"
 )
 
 

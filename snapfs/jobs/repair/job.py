@@ -5,16 +5,19 @@ from dataclasses import dataclass, field
 
 import trio
 
+from snapfs.formats import objects
 from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.job import check, examined
 from snapfs.jobs.check.report import CheckOptions, CheckReport, ProblemKind
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.repair import view
+from snapfs.jobs.repair.completing import complete_copies
 from snapfs.jobs.repair.contents import mend_packs
 from snapfs.jobs.repair.parts import mend_parts
+from snapfs.jobs.repair.putback import PutBack, open_copies
 from snapfs.jobs.repair.report import RepairOptions, RepairReport
 from snapfs.repository.keys import Keys
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories, State
 from snapfs.stores.base import Store
 
@@ -53,6 +56,17 @@ class _Repair:
 
     async def run(self) -> None:
         state = State(self.directories, self.keys.repository)
+        dry_run = self.options.dry_run
+        async with open_copies(state, self.world, dry_run=dry_run) as (copies, aside):
+            self.report.set_aside += aside
+            await self._mend(state, PutBack(self.store, copies, state, self.world, dry_run))
+            if not dry_run:
+                self._begin("copying records and parts")
+                await complete_copies(self.store, state, copies)
+
+    async def _mend(self, state: State, back: PutBack) -> None:
+        self._begin("looking for lost records")
+        self.report.put_back += await back.log(self.keys)
         if not await view.can_be_opened(self.store, self.directories, self.keys, self.world):
             await self._rebuild_view(state)
             if self.options.dry_run:
@@ -61,34 +75,43 @@ class _Repair:
             self.store, self.directories, self.keys, self.world
         ):
             await self._rebuild_view(state)
-        if not await self._examine_and_mend():
+        if not await self._examine_and_mend(back):
             await self._rebuild_view(state)
             if not self.options.dry_run:
-                await self._examine_and_mend()
+                await self._examine_and_mend(back)
         await self._rebuild_local(state)
         await self._look_again()
 
-    async def _examine_and_mend(self) -> bool:
+    async def _examine_and_mend(self, back: PutBack) -> bool:
         """Mend what is damaged in the repository; false, and nothing done, if the view is wrong."""
         check_options = CheckOptions(self.options.read, self.options.listed_paths)
-        async with (
-            open_view(self.store, self.directories, self.keys, self.world) as repository,
-            examined(repository, check_options, self.progress) as examination,
-        ):
-            self.report.found = self.report.found or examination.report
-            is_right = _view_is_right(examination.report)
-            if self.options.dry_run:
-                await trio.to_thread.run_sync(self._plan, examination)
-            elif is_right and examination.broken is None:
-                self._begin("repairing")
-                host = self.options.host
-                self.report.parts += await mend_parts(repository, examination, host)
-                self.report.packs += len(examination.damaged_packs())
-                await mend_packs(repository, examination, self.report, self.progress, host)
-        return is_right
+        while True:
+            async with (
+                open_view(self.store, self.directories, self.keys, self.world) as repository,
+                examined(repository, check_options, self.progress) as examination,
+            ):
+                self.report.found = self.report.found or examination.report
+                is_right = _view_is_right(examination.report)
+                found = await back.parts(examination, self.report.put_back)
+                self.report.put_back += found
+                if self.options.dry_run:
+                    await trio.to_thread.run_sync(self._plan, examination)
+                elif not found and is_right and examination.broken is None:
+                    await self._mend_packs(repository, examination)
+            if self.options.dry_run or not found:
+                return is_right
+            # What a lost part hid can be seen now.
+
+    async def _mend_packs(self, repository: Repository, examination: Examination) -> None:
+        self._begin("repairing")
+        host = self.options.host
+        self.report.parts += await mend_parts(repository, examination, host)
+        self.report.packs += len(examination.damaged_packs())
+        await mend_packs(repository, examination, self.report, self.progress, host)
 
     def _plan(self, examination: Examination) -> None:
-        self.report.parts = len(examination.rebuilt)
+        names = {objects.part(piece.ref.name) for piece in examination.rebuilt}
+        self.report.parts = len(names.difference(self.report.put_back))
         packs = examination.damaged_packs() if examination.broken is None else []
         self.report.packs = len(packs)
 
@@ -103,7 +126,7 @@ class _Repair:
 
     def _did_anything(self) -> bool:
         report = self.report
-        return bool(report.set_aside or report.parts or report.packs)
+        return bool(report.set_aside or report.put_back or report.parts or report.packs)
 
     async def _rebuild_view(self, state: State) -> None:
         self._begin("building the local database again")

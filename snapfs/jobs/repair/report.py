@@ -25,6 +25,8 @@ class RepairReport:
 
     set_aside: tuple[str, ...] = ()
     "names of local databases that were damaged, and are built again"
+    put_back: tuple[str, ...] = ()
+    "objects that the store had lost, or damaged, and this machine had copies of"
     found: CheckReport | None = None
     "None for a dry run where the local database cannot be opened: no more can be said then"
     parts: int = 0
