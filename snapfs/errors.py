@@ -60,6 +60,10 @@ class LogCutError(SnapfsError):
     """The commit log has a gap, or is shorter or other than this machine knows it to have been."""
 
 
+class LogGapError(LogCutError):
+    """A record of the commit log is lost or damaged; what comes before it is known."""
+
+
 class ViewDamagedError(SnapfsError):
     """The local database does not agree with the log that it is a view of."""
 

@@ -55,14 +55,14 @@ def sources_of(
     """To prepare: the sources that are asked about; their entries and all blocks as said."""
 
     async def prepare(repository: Repository) -> list[Source]:
-        await repository.log.catch_up()
+        await repository.look(blocks=False)
         sources = [
             source
             for source in repository.snapshots.sources()
             if only.host in (None, source.host) and only.name in (None, source.name)
         ]
         numbers = [source.number for source in sources] if entries else []
-        await repository.catch_up(numbers, blocks=blocks)
+        await repository.look(numbers, blocks=blocks)
         return sources
 
     return prepare

@@ -115,7 +115,8 @@ def _run(arguments: list[str], given: Globals) -> int:
         return ending.unread()
     except BaseExceptionGroup as group:
         return ending.grouped(group, given)
-    return status if isinstance(status, int) else 0
+    done = status if isinstance(status, int) else 0
+    return ending.WITH_FINDINGS if given.incomplete and not done else done
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ class Globals:
     verbosity: int = 0
     ahead: "Ahead | None" = None
     "the derivation of the key, begun before the command was loaded"
+    incomplete: bool = False
+    "something is lost, and what builds on it could not be shown"
 
     @property
     def log_level(self) -> int:

@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from snapfs.errors import PathNotFoundError, UsageError
+from snapfs.errors import DamagedError, PathNotFoundError, UsageError
 from snapfs.metadata.snapshots import Filter
 from snapfs.metadata.tree import Entry
+from snapfs.model.identity import Commit
 from snapfs.model.snapshot import Snapshot, choose
 from snapfs.repository.repository import Repository
 from snapfs.sources.roots import absolute
@@ -43,13 +45,32 @@ async def find_snapshot(
 ) -> Snapshot:
     """The snapshot that the user means; the view knows all heads then, and its source's entries.
 
-    Raises SnapshotNotFoundError, StoreError.
+    Raises SnapshotNotFoundError, DamagedError where the snapshot cannot be read, StoreError.
     """
-    await repository.catch_up(blocks=False)
+    await repository.look(blocks=False)
     candidates = list(repository.snapshots.stream(Filter(host, name)))
     snapshot = choose(candidates, text, repository.world.now_ns())
-    await repository.catch_up([snapshot.source.number], blocks=False)
+    await repository.look([snapshot.source.number], blocks=False)
+    readable = [
+        standing.number
+        for standing in repository.snapshots.standings(snapshot.source.number)
+        if standing.shown
+    ]
+    if snapshot.number not in readable:
+        raise _unreadable(repository, snapshot, candidates, readable)
     return snapshot
+
+
+def _unreadable(
+    repository: Repository, snapshot: Snapshot, candidates: Sequence[Snapshot],
+    readable: Collection[Commit],
+) -> DamagedError:  # fmt: skip
+    before = [one for one in candidates if one.number in readable and one.number < snapshot.number]
+    why = repository.lost.what if repository.lost else "it was forgotten a moment ago"
+    hint = "run 'snapfs check', and 'snapfs repair' if it says so"
+    if before:
+        hint += f"; the newest before it that can be read is {before[-1].short_id}"
+    return DamagedError(f"snapshot {snapshot.short_id} cannot be read: {why}", hint=hint)
 
 
 def find_entry(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry:

@@ -19,7 +19,6 @@ from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
 from snapfs.errors import NoRepositoryError
 from snapfs.formats.slots import Derive
-from snapfs.repository.ahead import Ahead
 from snapfs.repository.keys import Keys
 from snapfs.repository.repository import DISK_CACHE, Repository, open_keys, open_repository
 from snapfs.repository.state import Directories
@@ -40,12 +39,12 @@ class Session:
     location: Location
     directories: Directories
     policy: RetryPolicy
-    ahead: Ahead | None = None
+    given: Globals
 
     def secret(self) -> str:
         """The passphrase that opens the repository. Raises UsageError."""
-        if self.ahead is not None:
-            return self.ahead.secret
+        if self.given.ahead is not None:
+            return self.given.ahead.secret
         return obtain(settings.passphrase(self.machine))
 
     @property
@@ -73,7 +72,10 @@ class Session:
                 store, self.directories, self.secret, derive_key=self._derive_key
             ) as repository,
         ):
-            yield repository
+            try:
+                yield repository
+            finally:
+                self.given.incomplete |= repository.lost is not None
 
     @asynccontextmanager
     async def unlocked(self) -> AsyncIterator[tuple[Store, Keys]]:
@@ -90,7 +92,7 @@ class Session:
 
     @property
     def _derive_key(self) -> Derive | None:
-        return None if self.ahead is None else self.ahead.derive_key
+        return None if self.given.ahead is None else self.given.ahead.derive_key
 
     def check_directory(self) -> None:
         """Raise NoRepositoryError where the repository's directory is not there at all."""
@@ -112,7 +114,7 @@ def begin(given: Globals) -> Session:
         location=settings.location(given.repository, machine),
         directories=settings.directories(machine),
         policy=settings.retry_policy(machine),
-        ahead=given.ahead,
+        given=given,
     )
 
 

@@ -122,6 +122,20 @@ class Replica:
                     self._skip_to(stream, tip.number + 1, cursor)
         return pieces
 
+    def waits_for(self, stream: int) -> Commit | None:
+        """The record whose part a stream has to apply next; None where it has none.
+
+        What comes before that record is whole: the stream is moved there, so that it is shown.
+        """
+        with self._writing:
+            cursor = self._cursor(stream)
+            piece = next(iter(self.pending(stream, 1)), None)
+            if piece is None:
+                return None
+            if not piece.base:
+                self._skip_to(stream, piece.record, cursor)
+            return piece.record
+
     def newest_base(self) -> Standpoint | None:
         """The last base that the heads know of."""
         return newest_base(self._reading)
@@ -267,7 +281,7 @@ class Replica:
         return cursor_of(self.db, stream)
 
     def _skip_to(self, stream: int, record: int, seen: tuple[int, int]) -> None:
-        """Move a stream that has nothing to apply to the end of what is known."""
+        """Move a stream that has nothing to apply before a record there."""
         if seen[0] >= record:
             return
         with self.db.writing():

@@ -45,6 +45,7 @@ class _Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The line that the child sends: ready, or an error with its fields."""
 
     ready: bool = False
+    note: str = ""
     error: str = ""
     hint: str = ""
     exit_status: int = 1
@@ -57,9 +58,9 @@ class Handover:
     secret: str
     _reply: int
 
-    def ready(self) -> None:
-        """Tell the one who waits that the mount answers."""
-        self._tell(_Outcome(ready=True))
+    def ready(self, note: str = "") -> None:
+        """Tell the one who waits that the mount answers, and what its user should know of it."""
+        self._tell(_Outcome(ready=True, note=note))
 
     def failed(self, error: SnapfsError) -> None:
         """Tell the one who waits why there is no mount."""
@@ -75,8 +76,10 @@ class Handover:
         self._reply = -1
 
 
-def start(command: Sequence[str], *, secret: str, log_file: Path) -> None:
+def start(command: Sequence[str], *, secret: str, log_file: Path) -> str:
     """Start `command` in the background and return once it says that its mount is ready.
+
+    Returns its note, what the user should know of the mount; mostly empty.
 
     What it prints goes to `log_file` (mode 0600, bounded), or to the journal where this process
     writes there already. Raises what the child reports, with its words and exit status, and
@@ -100,7 +103,7 @@ def start(command: Sequence[str], *, secret: str, log_file: Path) -> None:
         # Interrupted: what was to be mounted must not appear later on its own.
         child.send_signal(signal.SIGTERM)
         raise
-    _judge(line, child, log_file)
+    return _judge(line, child, log_file)
 
 
 def inherited() -> Handover | None:
@@ -133,8 +136,8 @@ def _send(pipe: int, secret: str) -> None:
         file.write(secret.encode(errors="surrogateescape"))
 
 
-def _judge(line: bytes, child: subprocess.Popen[bytes], log_file: Path) -> None:
-    """Raise what a reply means, unless it means that all is well."""
+def _judge(line: bytes, child: subprocess.Popen[bytes], log_file: Path) -> str:
+    """Raise what a reply means, unless it means that the mount is there; then its note."""
     try:
         outcome = msgspec.json.decode(line, type=_Outcome)
     except msgspec.DecodeError:
@@ -142,7 +145,7 @@ def _judge(line: bytes, child: subprocess.Popen[bytes], log_file: Path) -> None:
     if outcome.ready:
         # It is to outlive this process: nobody will wait for it, and Python need not warn of that.
         child.returncode = 0
-        return
+        return outcome.note
     child.wait()
     error = MountError(outcome.error, hint=outcome.hint)
     error.exit_status = outcome.exit_status

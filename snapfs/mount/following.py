@@ -68,7 +68,7 @@ class Follower:
     async def _look(self) -> list[tuple[int, bytes]]:
         """Bring the view up to date; the names that the kernel must forget, by directory."""
         try:
-            await self._repository.catch_up_all()
+            await self._repository.look(None)
             taken_back = self._take_in()
         except SnapfsError as error:
             if not self._failing:

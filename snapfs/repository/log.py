@@ -14,6 +14,7 @@ import trio
 from snapfs.errors import (
     FormatError,
     LogCutError,
+    LogGapError,
     NoRepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -71,8 +72,9 @@ class Log:
         None beyond `until`, a record that is known to be there.
 
         Raises LogCutError where the log is not a continuation of what this replica knows: its own
-        last record is missing or another, or there is a gap. NewerFormatError where the log says
-        that this program cannot read on. Nothing that lies behind is applied then.
+        last record is missing or another, LogGapError where a record before others is lost, or one
+        is damaged. NewerFormatError where the log says that this program cannot read on. Nothing
+        that lies behind is applied then; what lies before is.
         """
         async with self._lock:
             while True:
@@ -191,7 +193,7 @@ class Log:
                 detail = "its first record is missing"
             else:
                 detail = f"record {missing} is missing, though record {present} is there"
-            raise LogCutError(
+            raise LogGapError(
                 f"{self._store.url}: the log has a gap: {detail}",
                 hint="nothing was written; run 'snapfs check', and 'snapfs repair' if it says so",
             )
@@ -203,7 +205,12 @@ class Log:
         for number, stored in zip(numbers, [first, *others], strict=True):
             if stored is None:
                 break  # listed, and not there yet: the next round looks again
-            head = self._decode(number, stored)
+            try:
+                head = self._decode(number, stored)
+            except LogGapError:
+                if not published:
+                    raise
+                break  # the next round meets it first
             sound[objects.record(number)] = stored
             published.append(Published(number, parts.digest(stored), head))
             if isinstance(head.body, Init | Upgrade):
@@ -216,7 +223,7 @@ class Log:
         try:
             return records.decode(stored, number, self._keys.repository, self._keys.epochs)
         except FormatError as error:
-            raise LogCutError(
+            raise LogGapError(
                 f"{self._store.url}: a record of the log is damaged: {error}",
                 hint="nothing was written; run 'snapfs check', and 'snapfs repair' if it says so",
             ) from error

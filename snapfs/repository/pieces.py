@@ -1,5 +1,6 @@
 """Parts between store and replica: uploading a delta's, fetching a stream's."""
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -11,11 +12,14 @@ from snapfs.formats import bases, objects, parts
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.metadata.replica import BLOCKS, AnyPart, Piece, Replica
+from snapfs.model.identity import Commit
 from snapfs.repository.kept import Kept
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 "parts that are fetched at once; each is a megabyte at most as we write them"
@@ -80,20 +84,45 @@ class Parts:
                 while pieces := await self._pending(stream):
                     await self._apply(pieces)
 
+    async def catch_up_around(self, streams: Iterable[int]) -> None:
+        """Apply what can be: a stream stands still where a part is lost, and the others go on.
+
+        Entries wait for the blocks of their records. Raises StoreError, LocalError.
+        """
+        async with self._lock:
+            end: Commit | None = None
+            for stream in sorted({BLOCKS, *streams}):
+                try:
+                    while pieces := _before(end, await self._pending(stream)):
+                        await self._apply(pieces)
+                except DamagedError:
+                    log.debug("stream %d stands still", stream)
+                stopped = await trio.to_thread.run_sync(self._replica.waits_for, stream)
+                if stream == BLOCKS:
+                    end = stopped
+
     async def _pending(self, stream: int) -> list[Piece]:
         return await trio.to_thread.run_sync(self._replica.pending, stream, _AT_ONCE)
 
     async def _apply(self, pieces: list[Piece]) -> None:
-        fetched = await gather(partial(self._fetch, piece) for piece in pieces)
-        if self._kept is not None:
-            names = [objects.part(piece.ref.name) for piece in pieces]
-            await self._kept.keep(dict(zip(names, (each.data for each in fetched), strict=True)))
+        fetched = await gather(partial(self._try_to_fetch, piece) for piece in pieces)
         for piece, opened in zip(pieces, fetched, strict=True):
+            if isinstance(opened, DamagedError):
+                raise opened
+            if self._kept is not None:
+                await self._kept.keep({objects.part(piece.ref.name): opened.data})
             try:
                 await trio.to_thread.run_sync(self._replica.apply_piece, piece, opened.part)
             except FormatError as error:
                 raise self._damaged(piece, error) from error
             self._own.pop(piece.ref.name, None)
+
+    async def _try_to_fetch(self, piece: Piece) -> "_Opened | DamagedError":
+        """Its part, or why it cannot be had: those before it are applied all the same."""
+        try:
+            return await self._fetch(piece)
+        except DamagedError as error:
+            return error
 
     async def _fetch(self, piece: Piece) -> "_Opened":
         own = self._own.get(piece.ref.name)
@@ -127,6 +156,10 @@ class _Opened(NamedTuple):
 
     part: AnyPart
     data: bytes
+
+
+def _before(end: Commit | None, pieces: list[Piece]) -> list[Piece]:
+    return [piece for piece in pieces if end is None or piece.record < end]
 
 
 def decode_piece(data: bytes, piece: Piece, keys: Keys) -> AnyPart:

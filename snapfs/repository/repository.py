@@ -1,5 +1,6 @@
 """An open repository: its keys, its log, and this machine's view of it. Everything starts here."""
 
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -11,7 +12,14 @@ import msgspec
 import trio
 
 from snapfs import __version__
-from snapfs.errors import FormatError, NoRepositoryError, SnapfsError, ViewDamagedError
+from snapfs.errors import (
+    DamagedError,
+    FormatError,
+    LogGapError,
+    NoRepositoryError,
+    SnapfsError,
+    ViewDamagedError,
+)
 from snapfs.formats.records import Body
 from snapfs.formats.slots import Derive
 from snapfs.metadata.bases import Standpoint
@@ -39,6 +47,8 @@ from snapfs.stores.base import Store
 
 if TYPE_CHECKING:
     from snapfs.repository.reader import ContentReader
+
+log = logging.getLogger(__name__)
 
 MEMORY_CACHE = 64 * 1024 * 1024
 "bytes of plain segments that a reader keeps"
@@ -74,6 +84,8 @@ class Repository:
     snapshots: Snapshots = field(init=False)
     tree: Tree = field(init=False)
     blocks: BlockIndex = field(init=False)
+    lost: SnapfsError | None = field(init=False, default=None)
+    "what a look met that could not be had"
     _tidied_at: Standpoint | None = field(init=False, default=None)
     "the base up to which copies were dropped"
 
@@ -97,6 +109,27 @@ class Repository:
         await self.log.catch_up()
         await catch_up_parts(self.log, self.parts, self.replica, self.replica.streams)
         await self._tidy()
+
+    async def look(self, sources: Iterable[int] | None = (), *, blocks: bool = True) -> None:
+        """Catch up for those who only read: what is lost hides what builds on it, and no more.
+
+        None stands for all sources. A warning says what is lost, and so does `lost` until a look
+        at all sources finds it there again. Raises what catching up raises else.
+        """
+        listed = sources if sources is None else list(sources)
+        try:
+            if listed is None:
+                await self.catch_up_all()
+                self.lost = None
+            else:
+                await self.catch_up(listed, blocks=blocks)
+        except (LogGapError, DamagedError) as error:
+            if self.lost is None or self.lost.what != error.what:
+                log.warning("%s; what builds on it cannot be shown. %s", error.what, error.hint)
+            self.lost = error
+            streams = self.replica.streams() if listed is None else listed
+            if streams or blocks:
+                await self.parts.catch_up_around(streams)
 
     async def publish(self, attempt: Attempt, make_body: Callable[[], Body], host: str) -> Commit:
         """See `Log.publish`."""
@@ -134,7 +167,7 @@ class Repository:
         async with open_fetcher(
             self.store, self.keys, memory_bytes=memory_bytes, disk=disk
         ) as fetcher:
-            yield ContentReader(self.tree, self.blocks, fetcher, self.keys.block_id, self.catch_up)
+            yield ContentReader(self.tree, self.blocks, fetcher, self.keys.block_id, self.look)
 
 
 @asynccontextmanager

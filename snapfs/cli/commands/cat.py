@@ -37,7 +37,7 @@ async def _write(session: Session, what: str, host: str | None, name: str | None
         if not node.attributes.is_file:
             kind = entries.kind(node.attributes.mode)
             raise UsageError(f"{shown(selection.path)} is no file but a {kind}")
-        await repository.catch_up()
+        await repository.look()
         async with repository.reading(disk_bytes=session.disk_cache) as reader:
             content = reader.open(node.content())
             for offset in range(0, node.attributes.size, _AT_ONCE):

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -70,7 +71,7 @@ def command(
     if handover is None and not foreground:
         _start(session, given, directory, options)
     elif handover is None:
-        _serve(session, directory, options, session.secret, lambda: _ready(directory, given))
+        _serve(session, directory, options, session.secret, lambda _: _ready(directory, given))
     else:
         _serve_in_background(session, given, directory, options, handover)
 
@@ -83,12 +84,14 @@ def _start(session: Session, given: Globals, directory: Path, options: MountOpti
     run(lambda: _look(session))
     secret = session.secret()
     _make_environment_absolute(session)
-    daemon.start(
+    note = daemon.start(
         _command(target, given, options),
         secret=secret,
         log_file=session.directories.state / _LOG,
     )
     _say_mounted(directory, given)
+    if note:
+        print(note, file=sys.stderr)
 
 
 async def _look(session: Session) -> None:
@@ -140,7 +143,7 @@ def _serve_in_background(
 
 def _serve(
     session: Session, directory: Path, options: MountOptions, secret: Callable[[], str],
-    ready: Callable[[], None],
+    ready: Callable[[str], None],
 ) -> None:  # fmt: skip
     # Before the passphrase: pyfuse3 may be what is missing.
     from snapfs.mount.serve import serve
@@ -151,10 +154,17 @@ def _serve(
             session.store() as store,
             open_repository(store, session.directories, secret) as repository,
         ):
-            await repository.catch_up_all()
-            await serve(repository, directory, options, ready=ready)
+            await repository.look(None)
+            note = _note(repository.lost)
+            await serve(repository, directory, options, ready=partial(ready, note))
 
     trio.run(serving)
+
+
+def _note(lost: SnapfsError | None) -> str:
+    if lost is None:
+        return ""
+    return f"snapfs: {lost.what}; snapshots that build on it are not in the mount\n  {lost.hint}"
 
 
 def _ready(directory: Path, given: Globals) -> None:

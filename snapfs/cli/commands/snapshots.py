@@ -111,7 +111,7 @@ def json_of(snapshot: Snapshot) -> SnapshotJson:
 
 async def _snapshots(session: Session, only: Filter, tags: frozenset[str]) -> list[Snapshot]:
     async with session.repository() as repository:
-        await repository.catch_up(blocks=False)
+        await repository.look(blocks=False)
         return [one for one in repository.snapshots.stream(only) if tags <= set(one.tags)]
 
 

@@ -45,7 +45,7 @@ async def export(
     LocalError, StoreError, ViewDamagedError, BrokenPipeError where nobody reads the stream. The
     archive then lacks its end, and no program takes it for whole.
     """
-    await repository.catch_up([snapshot.source.number])
+    await repository.look([snapshot.source.number])
     top = repository.tree.resolve(snapshot.anchor, snapshot.number, path)
     if top is None:
         raise PathNotFoundError(

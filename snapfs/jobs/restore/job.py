@@ -55,7 +55,7 @@ async def restore(
     Raises PathNotFoundError, UsageError (what removing must not do), LocalError (the target cannot
     be used, or is full), StoreError, ViewDamagedError. What was restored until then stays.
     """
-    await repository.catch_up([snapshot.source.number])
+    await repository.look([snapshot.source.number])
     if options.path.strip(b"/") == b"" and not options.deleted:
         _announce(snapshot, progress)
     tally = Tally(progress, watch)

@@ -1,0 +1,68 @@
+"""Something is lost, and this machine has no copy: what can be read is, and the rest is told."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Snapfs
+
+
+@pytest.fixture
+def elsewhere(snapfs: Snapfs, tree: Path) -> Snapfs:
+    """A new machine, and a repository with four snapshots of two sources."""
+    for day in range(2):
+        (tree / "day").write_text(str(day))
+        for name in ("one", "two"):
+            snapfs("ingest", tree, "--host", "web", "--name", name)
+    snapfs.environment["SNAPFS_STATE_DIR"] = str(snapfs.home / "new")
+    return snapfs
+
+
+def lose_record(snapfs: Snapfs, number: int) -> None:
+    (snapfs.repository / "log" / f"{number:016x}").unlink()
+
+
+def test_a_record(elsewhere: Snapfs, tree: Path, tmp_path: Path) -> None:
+    lose_record(elsewhere, 4)
+    listed = elsewhere("snapshots", "--json", status=3)
+    assert [one["source"] for one in listed.json] == ["one", "two"]
+    assert "record 4 is missing" in listed.stderr
+    target = tmp_path / "back"
+    words = ("--host", "web", "--name", "one", "--target", target)
+    assert "cannot be shown" in elsewhere("restore", f"latest:{tree}", *words, status=3).stderr
+    assert (target / "day").read_text() == "0"
+    assert elsewhere("find", "day", "--json", status=3).json_lines
+    assert "record 4 is missing" in elsewhere("ingest", tree, "--name", "one", status=1).stderr
+    assert "this machine has no copy" in elsewhere("repair", status=3).stderr
+
+
+def test_names(elsewhere: Snapfs, tree: Path) -> None:
+    ids = [one["id"] for one in elsewhere("snapshots", "--json").json]
+    before = {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}
+    (tree / "day").write_text("2")
+    elsewhere("ingest", tree, "--host", "web", "--name", "one")
+    elsewhere.environment["SNAPFS_STATE_DIR"] = str(elsewhere.home / "newest")
+    for path in {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}:
+        if path not in before:
+            path.unlink()
+    elsewhere("repair", status=3)
+    failed = elsewhere("ls", f"latest:{tree}", "--name", "one", status=1)
+    assert f"the newest before it that can be read is {ids[2][:8]}" in failed.stderr
+    assert "day" in elsewhere("ls", f"{ids[2]}:{tree}", status=3).text
+    assert "day" in elsewhere("ls", f"latest:{tree}", "--name", "two").text
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE")
+def test_a_mount(elsewhere: Snapfs, tree: Path, tmp_path: Path) -> None:
+    lose_record(elsewhere, 4)
+    mountpoint = tmp_path / "mnt"
+    mountpoint.mkdir()
+    told = elsewhere("mount", mountpoint)
+    try:
+        assert "snapshots that build on it are not in the mount" in told.stderr
+        assert sorted(os.listdir(mountpoint / "web")) == ["one", "two"]
+        path = mountpoint / "web/one/latest" / str(tree)[1:] / "day"
+        assert path.read_text() == "0"
+    finally:
+        elsewhere("umount", mountpoint)
