@@ -7,12 +7,16 @@ costs a tenth of an object for each.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from snapfs.metadata import lookups
 from snapfs.metadata.database import Database
 from snapfs.model.identity import Commit, DirectoryNumber, NodeNumber
 
 _NODE = "n.number, n.mode, n.uid, n.gid, n.mtime, n.mtime_ns, n.size, n.nlink, n.rdev, n.data"
 COLUMNS = f"e.name, e.child, {_NODE}"
 "of entry e and node n"
+_BY_NAME, _PAGE, _OWN = (
+    question(COLUMNS) for question in (lookups.by_name, lookups.page, lookups.own)
+)
 PAGE = 512
 "names that one query reads"
 _REGULAR, _TYPE = 0o100000, 0o170000
@@ -52,26 +56,14 @@ class Lines:
 
     def find(self, directory: int, commit: Commit, name: bytes) -> Line | None:
         """The line of this name."""
-        # The youngest version that is old enough, however many there are; it may have ended.
-        row = self._db.row(
-            f"SELECT e.last, {COLUMNS} FROM entry e CROSS JOIN node n ON n.number = e.node"
-            " WHERE e.directory = ?1 AND e.name = ?3 AND e.first <= ?2"
-            " ORDER BY e.first DESC LIMIT 1",
-            (directory, commit, name),
-        )
+        row = self._db.row(_BY_NAME, (directory, commit, name))
         return Line._make(row[1:]) if row and row[0] > commit else None
 
     def page(
         self, directory: int, commit: Commit, *, after: bytes = b"", limit: int = PAGE
     ) -> Sequence[Line]:
         """The next lines behind the name `after`, in order of their names' bytes."""
-        rows = self._db.rows(
-            f"SELECT {COLUMNS} FROM entry e CROSS JOIN node n ON n.number = e.node"
-            " WHERE e.directory = ?1 AND e.name > ?3 AND e.first <= ?2 AND e.last > ?2"
-            " ORDER BY e.name LIMIT ?4",
-            (directory, commit, after, limit),
-        )
-        return list(map(Line._make, rows))
+        return list(map(Line._make, self._db.rows(_PAGE, (directory, commit, after, limit))))
 
     def node(self, number: int) -> Line | None:
         """A node without a name."""
@@ -80,11 +72,5 @@ class Lines:
 
     def directory(self, directory: int, commit: Commit) -> Line | None:
         """The line that a directory is in its parent, at a commit."""
-        row = self._db.row(
-            f"SELECT e.last, {COLUMNS} FROM directory d"
-            " CROSS JOIN entry e ON e.directory = d.parent AND e.name = d.name"
-            " CROSS JOIN node n ON n.number = e.node WHERE d.number = ?1 AND e.first <= ?2"
-            " ORDER BY e.first DESC LIMIT 1",
-            (directory, commit),
-        )
+        row = self._db.row(_OWN, (directory, commit))
         return Line._make(row[1:]) if row and row[0] > commit else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from snapfs.metadata import contents
+from snapfs.metadata import contents, lookups
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import BY_NAME
 from snapfs.model.attributes import NANOSECONDS, Attributes
@@ -15,7 +15,10 @@ NODE = (
     "n.number, n.mode, n.uid, n.gid, n.mtime, n.mtime_ns, n.size, n.nlink, n.rdev, n.data, n.xattrs"
 )
 "what `node_of` makes a node of"
-_HOLDS = "e.first <= ?2 AND e.last > ?2"
+_BY_NAME, _PAGE, _OWN = (
+    question(f"e.name, e.child, {NODE}")
+    for question in (lookups.by_name, lookups.page, lookups.own)
+)
 _xattr_decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
 PAGE = 512
 "entries that one query reads"
@@ -51,28 +54,14 @@ class Tree:
 
     def lookup(self, directory: int, commit: Commit, name: bytes) -> Entry | None:
         """The entry of this name."""
-        # The youngest version that is old enough, however many there are; it may have ended.
-        row = self._db.row(
-            f"SELECT e.last, e.name, e.child, {NODE} FROM entry e"
-            " CROSS JOIN node n ON n.number = e.node"
-            " WHERE e.directory = ?1 AND e.name = ?3 AND e.first <= ?2"
-            " ORDER BY e.first DESC LIMIT 1",
-            (directory, commit, name),
-        )
+        row = self._db.row(_BY_NAME, (directory, commit, name))
         return _entry(row[1:]) if row and row[0] > commit else None
 
     def page(
         self, directory: int, commit: Commit, *, after: bytes = b"", limit: int = PAGE
     ) -> list[Entry]:
         """The next entries behind the name `after`, in order of their names' bytes."""
-        return [
-            _entry(row)
-            for row in self._db.rows(
-                f"SELECT e.name, e.child, {NODE} FROM entry e JOIN node n ON n.number = e.node"
-                f" WHERE e.directory = ?1 AND e.name > ?3 AND {_HOLDS} ORDER BY e.name LIMIT ?4",
-                (directory, commit, after, limit),
-            )
-        ]
+        return list(map(_entry, self._db.rows(_PAGE, (directory, commit, after, limit))))
 
     def entries(self, directory: int, commit: Commit) -> Iterator[Entry]:
         """All entries of a directory, page by page."""
@@ -88,13 +77,7 @@ class Tree:
 
     def directory(self, directory: int, commit: Commit) -> Entry | None:
         """The entry that a directory is in its parent, at a commit."""
-        row = self._db.row(
-            f"SELECT e.last, e.name, e.child, {NODE} FROM directory d"
-            " CROSS JOIN entry e ON e.directory = d.parent AND e.name = d.name"
-            " CROSS JOIN node n ON n.number = e.node WHERE d.number = ?1 AND e.first <= ?2"
-            " ORDER BY e.first DESC LIMIT 1",
-            (directory, commit),
-        )
+        row = self._db.row(_OWN, (directory, commit))
         return _entry(row[1:]) if row and row[0] > commit else None
 
     def parent(self, directory: int) -> tuple[DirectoryNumber, bytes] | None:
