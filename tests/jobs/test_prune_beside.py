@@ -1,9 +1,7 @@
 """Prune beside everybody else: what comes between a look and the record that it leads to."""
 
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -20,30 +18,16 @@ from snapfs.metadata.database import Database
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.log import Author
 from snapfs.repository.repository import World
-from snapfs.stores.memory import MemoryStore
-from tests.jobs.checking import assert_sound, put_keys
-from tests.jobs.ingesting import TINY, Machine, machine
+from tests.jobs.checking import assert_sound
+from tests.jobs.ingesting import Machine, machine
 from tests.jobs.test_prune import GENTLE, NOW, TIGHT, doubt, forget, packs_in, run, snapshots
+from tests.jobs.twohosts import two_hosts
 
 AT_ONCE = replace(TIGHT, orphaned_for_ns=30 * DAY_NS)
 PATIENT = replace(GENTLE, orphaned_for_ns=30 * DAY_NS)
 "what is under way is not taken for left over"
 
 Step = Callable[[], Awaitable[object]]
-
-
-@asynccontextmanager
-async def two_hosts(tmp_path: Path) -> AsyncIterator[tuple[Machine, Machine, MemoryStore]]:
-    """Two machines with trees of their own. Blocks are tiny, so that contents are long."""
-    store = MemoryStore(now=time.time)
-    await put_keys(store)
-    async with (
-        machine(store, tmp_path / "a", tmp_path / "tree a", chunker=TINY) as one,
-        machine(store, tmp_path / "b", tmp_path / "tree b", host="other", chunker=TINY) as other,
-    ):
-        one.tree.mkdir()
-        other.tree.mkdir()
-        yield one, other, store
 
 
 async def sound(*hosts: Machine) -> None:

@@ -19,6 +19,7 @@ from snapfs.repository.state import State
 from tests.build import KEYS, Builder
 from tests.faulty import Fault, FaultyStore
 from tests.jobs.checking import Scene, assert_sound, big, checked, found, other_machine, scene
+from tests.jobs.compacting import COMPACT, days, forget_some
 from tests.jobs.repairing import (
     DRY,
     QUICK,
@@ -28,7 +29,8 @@ from tests.jobs.repairing import (
     repaired,
     without_copies,
 )
-from tests.jobs.test_compact import COMPACT, days, forget_some, hosts, run
+from tests.jobs.test_prune import run
+from tests.jobs.twohosts import two_hosts
 
 LOST: dict[str, Callable[[Scene], str]] = {
     "the first record": lambda made: objects.record(Commit(1)),
@@ -213,7 +215,7 @@ async def test_it_goes_on_after_an_end_at_any_put(skip: int, after: bool, tmp_pa
 
 async def test_parts_of_a_base(tmp_path: Path) -> None:
     """They come back; those whose place it took are not copied any longer than they are stored."""
-    async with hosts(tmp_path) as (one, other, store):
+    async with two_hosts(tmp_path) as (one, other, store):
         chance = random.Random(4)
         for _ in range(3):
             await days(one, chance, 2)

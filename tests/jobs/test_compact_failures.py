@@ -1,0 +1,171 @@
+"""Compaction that is broken off, or beside a view that is wrong: nothing goes that is needed."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snapfs.errors import StoreError, ViewDamagedError
+from snapfs.formats.records import Base
+from snapfs.jobs.prune import compact as compacting
+from snapfs.metadata.baseloading import BaseLoading
+from snapfs.metadata.bases import Standpoint, base_body
+from snapfs.metadata.database import Database
+from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.model.identity import Commit
+from snapfs.repository.repository import Repository, World, open_view
+from tests.build import KEYS
+from tests.faulty import Fault, FaultyStore, Verb
+from tests.jobs.compacting import COMPACT, LOOSE, days, equal, forget_some, rows_of, sound
+from tests.jobs.repairing import directories
+from tests.jobs.test_prune import churn, forget, run, snapshots
+from tests.jobs.twohosts import two_hosts
+
+
+class _BrokenError(Exception):
+    """The power fails."""
+
+
+async def test_what_is_dropped_half_way_is_dropped_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(14)
+    async with two_hosts(tmp_path) as (one, other, store):
+        await days(one, chance, 4)
+        await days(other, chance, 1)
+        await forget_some(one, chance, 1)
+        async with open_view(store, directories(tmp_path / "slow"), KEYS, World()) as slow:
+            prove = compacting._prove
+
+            async def seen(repository: Repository, replica: Replica, body: Base) -> None:
+                await prove(repository, replica, body)
+                await slow.catch_up_all()
+
+            monkeypatch.setattr(compacting, "_prove", seen)
+            await run(one.repository, COMPACT)
+            check, left = BaseLoading._check_waits, 0
+
+            def broken(loading: BaseLoading) -> None:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise _BrokenError
+                check(loading)
+
+            monkeypatch.setattr(BaseLoading, "_check_waits", broken)
+            for times in range(100):
+                left = times
+                try:
+                    await slow.catch_up_all()
+                except _BrokenError:
+                    continue
+                break
+            assert times > 5
+            monkeypatch.setattr(BaseLoading, "_check_waits", check)
+            await equal(slow)
+
+
+async def test_a_process_that_drops_stops_where_another_has_gone_on(tmp_path: Path) -> None:
+    chance = random.Random(13)
+    async with two_hosts(tmp_path) as (one, _, _store):
+        await days(one, chance, 2)
+        await forget_some(one, chance, 1)
+        base = (await run(one.repository, COMPACT)).base
+        assert base is not None
+        db = one.repository.replica.db
+        body = base_body(db, Commit(base))
+        db.execute(
+            "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL FROM entry LIMIT 1"
+        )
+        db.execute("INSERT INTO suspect SELECT number, 1, 2 FROM block LIMIT 1")
+        for stream in (BLOCKS, 1):
+            BaseLoading(db, stream, Standpoint(Commit(base), body.until), body).drop()
+        assert rows_of(one.repository, "suspect") == 1
+        assert db.row("SELECT 1 FROM entry WHERE name = x'6c617465'")
+        assert one.repository.replica.is_current(1)
+
+
+TABLES = (
+    "fact", "log", "source", "snapshot", "tag", "directory", "entry", "touched", "node", "list",
+    "block", "suspect", "segment", "pack", "fate", "owner", "counter", "mended", "base", "lapsed",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_one_row_less_in_the_live_database_and_nothing_goes(
+    tmp_path: Path, table: str
+) -> None:
+    chance = random.Random(table)
+    async with two_hosts(tmp_path) as (one, _, store):
+        await days(one, chance, 3)
+        await forget(one, (await snapshots(one))[0])
+        await run(one.repository, COMPACT)
+        await days(one, chance, 1)
+        await one.repository.catch_up_all()
+        db = one.repository.replica.db
+        if table == "mended":
+            db.execute("INSERT INTO mended VALUES (1, 0, x'00')")
+        elif not remove_one(db, table, chance):
+            insert_one(db, table)
+        before = dict(store.objects)
+        for options in (COMPACT, replace(COMPACT, dry_run=True), LOOSE):
+            with pytest.raises(ViewDamagedError, match=table):
+                await run(one.repository, options)
+        assert store.objects == before
+
+
+def remove_one(db: Database, table: str, chance: random.Random) -> bool:
+    """Remove a random row; of the log any but the last, by which the replica goes."""
+    rows = db.rows(f"SELECT * FROM {table}")
+    columns = [name for _, name, *_ in db.rows(f"PRAGMA table_info({table})")]
+    rows = rows[:-1] if table == "log" else rows
+    if not rows:
+        return False
+    row = chance.choice(rows)
+    db.execute(
+        f"DELETE FROM {table} WHERE " + " AND ".join(f"{column} IS ?" for column in columns), row
+    )
+    return True
+
+
+def insert_one(db: Database, table: str) -> None:
+    """A row too many, where there is none that could be missing."""
+    columns = db.rows(f"PRAGMA table_info({table})")
+    values = [
+        "x'00'" if kind == "BLOB" else "'x'" if kind == "TEXT" else "1"
+        for _, _, kind, *_ in columns
+    ]
+    db.execute(f"INSERT INTO {table} VALUES ({', '.join(values)})")
+
+
+@pytest.mark.parametrize("verb", ["put", "delete", "get", "list"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_broken_off_anywhere_the_next_run_completes_it(
+    tmp_path: Path, verb: Verb, when: str
+) -> None:
+    chance = random.Random(11)
+    async with two_hosts(tmp_path) as (one, _, inner):
+        for _ in range(2):
+            for _ in range(2):
+                churn(one.tree, chance, files=4, largest=2_000)
+                await one.capture()
+            await forget_some(one, chance, 1)
+            await run(one.repository, COMPACT)
+        broken = 0
+        # Gets are many, change nothing, and become more with each record of a run that failed.
+        for skip in range(0, 120, 8) if verb == "get" else range(120):
+            store = FaultyStore(inner)
+            store.queue(verb, Fault(skip=skip, **{when: StoreError("out of order")}))
+            async with open_view(store, directories(tmp_path / "p"), KEYS, World()) as pruner:
+                try:
+                    await run(pruner, COMPACT)
+                except StoreError:
+                    broken += 1
+                else:
+                    break
+            await one.check()
+        assert (await run(one.repository, COMPACT)).base is not None
+        assert broken > (0 if verb == "list" else 1)
+        await run(one.repository, LOOSE)
+        await sound(one)
