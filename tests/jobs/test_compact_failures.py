@@ -1,12 +1,16 @@
 """Compaction that is broken off, or beside a view that is wrong: nothing goes that is needed."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from snapfs.errors import StoreError, ViewDamagedError
+from snapfs.errors import DamagedError, StoreError, ViewDamagedError
+from snapfs.formats.bases import EntryBase
 from snapfs.formats.records import Base
 from snapfs.jobs.prune import compact as compacting
 from snapfs.metadata.baseloading import BaseLoading
@@ -113,6 +117,88 @@ async def test_one_row_less_in_the_live_database_and_nothing_goes(
             with pytest.raises(ViewDamagedError, match=table):
                 await run(one.repository, options)
         assert store.objects == before
+
+
+async def test_what_is_restated_wrongly_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of ours: the parts are read back, and would give others another view."""
+    chance = random.Random(16)
+    async with two_hosts(tmp_path) as (one, _, _store):
+        await days(one, chance, 2)
+        right = compacting.restate_entries
+
+        def wrong(*arguments: Any) -> Iterator[EntryBase]:
+            for part in right(*arguments):
+                yield msgspec.structs.replace(part, entries=part.entries[:-1])
+
+        monkeypatch.setattr(compacting, "restate_entries", wrong)
+        with pytest.raises(DamagedError, match="would differ"):
+            await run(one.repository, COMPACT)
+        monkeypatch.setattr(compacting, "restate_entries", right)
+        assert rows_of(one.repository, "base") == 0
+        await sound(one)
+
+
+async def test_what_is_stored_wrongly_is_not_published(tmp_path: Path) -> None:
+    chance = random.Random(17)
+    async with two_hosts(tmp_path) as (one, _, inner):
+        await days(one, chance, 2)
+        store = FaultyStore(inner)
+        store.queue("put", Fault(on="meta/", skip=1, flip=99))
+        async with open_view(store, directories(tmp_path / "p"), KEYS, World()) as pruner:
+            with pytest.raises(DamagedError, match="lost or damaged"):
+                await run(pruner, COMPACT)
+        store.assert_all_hit()
+        assert rows_of(one.repository, "base") == 0
+        await sound(one)
+
+
+async def test_a_live_view_that_goes_wrong_during_a_prune_is_no_source_of_a_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(18)
+    async with two_hosts(tmp_path) as (one, _, _store):
+        await days(one, chance, 2)
+        catch_up = compacting.catch_up_apart
+
+        async def late(repository: Repository, replica: Replica) -> None:
+            await catch_up(repository, replica)
+            assert remove_one(one.repository.replica.db, "entry", chance)
+
+        monkeypatch.setattr(compacting, "catch_up_apart", late)
+        with pytest.raises(ViewDamagedError, match="entry"):
+            await run(one.repository, COMPACT)
+        assert rows_of(one.repository, "base") == 0
+
+
+async def test_entries_wait_for_the_blocks_before_they_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else lists would stay that refer to what the blocks' stream is about to drop."""
+    chance = random.Random(19)
+    async with two_hosts(tmp_path) as (one, _, store):
+        await days(one, chance, 4)
+        await forget_some(one, chance, 1)
+        async with open_view(store, directories(tmp_path / "slow"), KEYS, World()) as slow:
+            prove = compacting._prove
+
+            async def seen(repository: Repository, replica: Replica, body: Base) -> None:
+                await prove(repository, replica, body)
+                await slow.catch_up_all()
+
+            monkeypatch.setattr(compacting, "_prove", seen)
+            assert (await run(one.repository, COMPACT)).base is not None
+            await slow.log.catch_up()
+            before = rows_of(slow, "entry")
+            assert slow.replica.pending(1, 8) == []
+            assert rows_of(slow, "entry") == before
+            assert not slow.replica.is_current(1)
+            assert slow.replica.pending(BLOCKS, 8) == []
+            assert slow.replica.is_current(BLOCKS)
+            assert slow.replica.pending(1, 8) == []
+            assert rows_of(slow, "entry") < before
+            await equal(slow)
 
 
 def remove_one(db: Database, table: str, chance: random.Random) -> bool:
