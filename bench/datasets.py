@@ -32,6 +32,8 @@ class Scale:
 
 SETTLED = 65.0
 "seconds after which a careful tool trusts the times of what was written"
+_AGED = 1_700_000_000
+"seconds since 1970: the time of all that was made"
 
 
 def settle(folder: Path) -> None:
@@ -57,7 +59,7 @@ def _age(path: Path) -> None:
     """Set all times an hour back: what was just written is read again by any careful tool."""
     for folder, _, files in os.walk(path, topdown=False):
         for name in (*files, ""):
-            os.utime(Path(folder, name), (1_700_000_000, 1_700_000_000))
+            os.utime(Path(folder, name), (_AGED, _AGED))
 
 
 def _many(path: Path, scale: Scale) -> None:
@@ -177,6 +179,15 @@ def _million(path: Path, scale: Scale) -> None:
             folder = path / f"{number // 40_000:03d}" / f"{number // 200 % 200:03d}"
             folder.mkdir(parents=True)
         (folder / f"file-{number}").write_bytes(chance.randbytes(chance.randrange(16, 400)))
+
+
+def change_million(path: Path, scale: Scale, day: int) -> None:
+    """One file in a hundred is another one, on this day."""
+    chance = random.Random(day)
+    for number in chance.sample(range(scale.count(1_000_000)), scale.count(10_000)):
+        file = path / f"{number // 40_000:03d}" / f"{number // 200 % 200:03d}" / f"file-{number}"
+        file.write_bytes(chance.randbytes(chance.randrange(16, 400)))
+        os.utime(file, (_AGED + day, _AGED + day))
 
 
 _MAKERS: dict[str, Callable[[Path, Scale], None]] = {
