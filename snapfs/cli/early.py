@@ -10,7 +10,7 @@ from pathlib import Path
 from snapfs.cli import settings
 from snapfs.cli.passphrase import held
 from snapfs.errors import SnapfsError
-from snapfs.repository.ahead import Ahead
+from snapfs.repository.ahead import HANDOVER, Ahead
 from snapfs.repository.state import known_place
 
 _REPOSITORY = ("--repository", "-r")
@@ -21,7 +21,7 @@ def begin_derivation(repository: str | None, words: Sequence[str]) -> Ahead | No
 
     `repository` is what was named before the command, `words` are what follows it.
     """
-    if "--help" in words:
+    if "--help" in words or HANDOVER in os.environ:
         return None
     machine = settings.Machine(os.environ, os.getuid(), Path.home(), Path.cwd())
     try:
@@ -33,7 +33,7 @@ def begin_derivation(repository: str | None, words: Sequence[str]) -> Ahead | No
         secret = held(settings.passphrase(machine))
     except SnapfsError:
         return None  # the command comes to it in its turn, and says what is wrong
-    return None if secret is None else Ahead(known.recipe, secret)
+    return None if secret is None else Ahead.begin(known.recipe, secret)
 
 
 def _named(words: Sequence[str]) -> str | None:

@@ -41,8 +41,8 @@ COMMANDS = {
     "check": "Check that everything is there and whole.",
     "repair": "Put right what a check finds; nothing is deleted.",
 }
-_WITHOUT_KEY = frozenset({"init", "mount", "umount", "info"})
-"nothing to unlock, or done by a program of its own"
+_WITHOUT_KEY = frozenset({"init", "umount", "info"})
+"nothing to unlock"
 _EVERYONE_BUT_THE_OWNER = 0o077
 _SWITCH_SECONDS = 0.001
 

@@ -1,14 +1,14 @@
 """Mounting in the background: the program starts itself once more, and waits until it is ready.
 
 A process that runs an event loop, threads and databases cannot be forked safely, so a second one
-is started afresh, in a session of its own. It inherits two pipes: one brings it the passphrase,
-by the other it says in one line that it is ready, or why not.
+is started afresh, in a session of its own. It inherits two pipes: one brings it what unlocks the
+repository, by the other it says in one line that it is ready, or why not.
 
 The command does this:
 
     handover = daemon.inherited()
     if handover is None and not foreground:
-        daemon.start([sys.executable, "-m", "snapfs", *sys.argv[1:]], secret=ask(), log_file=path)
+        daemon.start([sys.executable, "-m", "snapfs", *sys.argv[1:]], secret=ask, log_file=path)
         return                      # the mount is there
     secret = handover.secret if handover else ask()
     try:
@@ -22,7 +22,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -31,10 +31,11 @@ from pathlib import Path
 import msgspec
 
 from snapfs.errors import MountError, SnapfsError
+from snapfs.repository.ahead import HANDOVER
 
 log = logging.getLogger(__name__)
 
-VARIABLE = "SNAPFS_HANDOVER"
+VARIABLE = HANDOVER
 "of the environment: the descriptors of the two pipes; no secret"
 LOG_BYTES = 1024 * 1024
 "of a log file; the one before it is kept beside it"
@@ -55,7 +56,7 @@ class _Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 class Handover:
     """The child's ends of the pipes. Each outcome is told once."""
 
-    secret: str
+    secret: bytes
     _reply: int
 
     def ready(self, note: str = "") -> None:
@@ -76,10 +77,11 @@ class Handover:
         self._reply = -1
 
 
-def start(command: Sequence[str], *, secret: str, log_file: Path) -> str:
+def start(command: Sequence[str], *, secret: Callable[[], bytes], log_file: Path) -> str:
     """Start `command` in the background and return once it says that its mount is ready.
 
-    Returns its note, what the user should know of the mount; mostly empty.
+    Returns its note, what the user should know of the mount; mostly empty. `secret` is asked for
+    once the child is loading, and may take a while.
 
     What it prints goes to `log_file` (mode 0600, bounded), or to the journal where this process
     writes there already. Raises what the child reports, with its words and exit status, and
@@ -96,7 +98,7 @@ def start(command: Sequence[str], *, secret: str, log_file: Path) -> str:
     os.close(secret_out)
     os.close(reply_in)
     try:
-        _send(secret_in, secret)
+        _send(secret_in, secret())
         with open(reply_out, "rb") as reply:
             line = reply.readline()
     except BaseException:
@@ -117,7 +119,7 @@ def inherited() -> Handover | None:
     secret_out, reply_in = (int(number) for number in text.split(","))
     os.set_inheritable(reply_in, False)
     with open(secret_out, "rb") as file:
-        return Handover(file.read().decode(errors="surrogateescape"), reply_in)
+        return Handover(file.read(), reply_in)
 
 
 def log_to(log_file: Path) -> logging.Handler:
@@ -131,9 +133,9 @@ def log_to(log_file: Path) -> logging.Handler:
     return handler
 
 
-def _send(pipe: int, secret: str) -> None:
+def _send(pipe: int, secret: bytes) -> None:
     with suppress(BrokenPipeError), open(pipe, "wb") as file:
-        file.write(secret.encode(errors="surrogateescape"))
+        file.write(secret)
 
 
 def _judge(line: bytes, child: subprocess.Popen[bytes], log_file: Path) -> str:

@@ -6,30 +6,67 @@ secret is known from the last time; the store's slot decides whether it was the 
 
 import threading
 
+import msgspec
+
 from snapfs.errors import UsageError
 from snapfs.formats.slots import Recipe, derive
 
+HANDOVER = "SNAPFS_HANDOVER"
+"of the environment: there is one who derives, and hands it over by a pipe"
+
+
+class _Derived(msgspec.Struct, frozen=True):
+    """What one process tells another. Secret: for a pipe, and nothing else."""
+
+    secret: bytes
+    recipe: Recipe | None
+    key: bytes | None
+
 
 class Ahead:
-    """One derivation, under way in a thread of its own that nobody needs to wait for."""
+    """A secret, and the key that is derived from it before it is asked for."""
 
-    def __init__(self, recipe: Recipe, secret: str) -> None:
+    def __init__(self, secret: str, recipe: Recipe | None = None, key: bytes | None = None) -> None:
         self.secret = secret
         self._recipe = recipe
-        self._key: bytes | None = None
+        self._key = key
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def begin(cls, recipe: Recipe, secret: str) -> "Ahead":
+        """Derive in a thread of its own, which nobody needs to wait for."""
+        ahead = cls(secret, recipe)
         # An event loop, which owns threads elsewhere, would have to be loaded first.
-        self._thread = threading.Thread(target=self._run, name="derivation", daemon=True)
-        self._thread.start()
+        ahead._thread = threading.Thread(target=ahead._run, name="derivation", daemon=True)
+        ahead._thread.start()
+        return ahead
+
+    @classmethod
+    def take_over(cls, data: bytes) -> "Ahead":
+        """What another process has handed over."""
+        derived = msgspec.msgpack.decode(data, type=_Derived)
+        return cls(derived.secret.decode(errors="surrogateescape"), derived.recipe, derived.key)
+
+    def hand_over(self) -> bytes:
+        """For another process, once the key is derived."""
+        self._wait()
+        secret = self.secret.encode(errors="surrogateescape")
+        return msgspec.msgpack.encode(_Derived(secret, self._recipe, self._key))
 
     def derive_key(self, recipe: Recipe, secret: str) -> bytes:
         """As `slots.derive`; waits for the thread where it is at this very key."""
         if (recipe, secret) == (self._recipe, self.secret):
-            self._thread.join()
+            self._wait()
             if self._key is not None:
                 return self._key
         return derive(recipe, secret)
 
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
     def _run(self) -> None:
+        assert self._recipe is not None
         try:
             self._key = derive(self._recipe, self.secret)
         except (UsageError, MemoryError):

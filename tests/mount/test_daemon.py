@@ -30,7 +30,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_it_returns_when_the_mount_is_there(command: list[str], tmp_path: Path) -> None:
     log = tmp_path / "logs/mount.log"
-    daemon.start(command, secret=SECRET, log_file=log)
+    daemon.start(command, secret=SECRET.encode, log_file=log)
     try:
         assert (tmp_path / "mnt/web/root/latest/file").read_bytes() == b"content"
         assert stat.S_IMODE(log.stat().st_mode) == 0o600
@@ -48,7 +48,7 @@ def test_an_error_of_the_child_is_raised_here_with_its_words(
     command: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(MountError) as caught:
-        daemon.start(command, secret="wrong", log_file=tmp_path / "mount.log")
+        daemon.start(command, secret=lambda: b"wrong", log_file=tmp_path / "mount.log")
     assert (caught.value.what, caught.value.hint) == ("wrong passphrase", "think")
     assert caught.value.exit_status == WrongPassphraseError.exit_status
     assert mountinfo.find(str(tmp_path / "mnt")) is None
@@ -57,7 +57,7 @@ def test_an_error_of_the_child_is_raised_here_with_its_words(
 def test_a_bad_mountpoint_is_told_too(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "mnt").rmdir()
     with pytest.raises(MountError, match="does not exist"):
-        daemon.start(command, secret=SECRET, log_file=tmp_path / "mount.log")
+        daemon.start(command, secret=SECRET.encode, log_file=tmp_path / "mount.log")
 
 
 def test_a_child_that_dies_is_told_with_the_last_line_of_its_log(
@@ -65,13 +65,13 @@ def test_a_child_that_dies_is_told_with_the_last_line_of_its_log(
 ) -> None:
     log = tmp_path / "mount.log"
     with pytest.raises(MountError) as caught:
-        daemon.start([*command, "crash"], secret=SECRET, log_file=log)
+        daemon.start([*command, "crash"], secret=SECRET.encode, log_file=log)
     assert "ended with status 7" in caught.value.what
     assert "serving, and this is the last line" in caught.value.what
     assert str(log) in caught.value.hint
     killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     with pytest.raises(MountError, match=f"ended by signal {signal.SIGKILL:d}"):
-        daemon.start(killed, secret=SECRET, log_file=log)
+        daemon.start(killed, secret=SECRET.encode, log_file=log)
 
 
 def test_a_process_that_was_started_otherwise_inherits_nothing(
@@ -86,7 +86,7 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     log = tmp_path / "mount.log"
     log.write_bytes(b"x" * (daemon.LOG_BYTES + 1))
     with pytest.raises(MountError):
-        daemon.start(["true"], secret="", log_file=log)
+        daemon.start(["true"], secret=lambda: b"", log_file=log)
     assert log.stat().st_size == 0
     assert (tmp_path / "mount.log.1").stat().st_size > daemon.LOG_BYTES
 

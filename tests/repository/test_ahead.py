@@ -13,7 +13,7 @@ OTHER = Recipe(SlotKind.PASSPHRASE, _QUICK, "AQEBAQEBAQEBAQEBAQEBAQ==")
 
 
 def test_what_was_derived_ahead_is_not_derived_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = Ahead(RECIPE, "secret")
+    begun = Ahead.begin(RECIPE, "secret")
     expected = derive(RECIPE, "secret")
     assert begun.derive_key(RECIPE, "secret") == expected
     monkeypatch.delattr(ahead, "derive")
@@ -22,11 +22,28 @@ def test_what_was_derived_ahead_is_not_derived_again(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("recipe", "secret"), [(OTHER, "secret"), (RECIPE, "another")])
 def test_another_key_is_derived_as_ever(recipe: Recipe, secret: str) -> None:
-    assert Ahead(RECIPE, "secret").derive_key(recipe, secret) == derive(recipe, secret)
+    assert Ahead.begin(RECIPE, "secret").derive_key(recipe, secret) == derive(recipe, secret)
 
 
 def test_what_fails_ahead_fails_where_it_is_asked_for() -> None:
     code = Recipe(SlotKind.RECOVERY, _QUICK, RECIPE.salt)
-    begun = Ahead(code, "no recovery code")
+    begun = Ahead.begin(code, "no recovery code")
     with pytest.raises(UsageError, match="recovery code"):
         begun.derive_key(code, "no recovery code")
+
+
+def test_another_process_takes_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("secret", "with a byte that is no text: \udcff"):
+        handed = Ahead.take_over(Ahead.begin(RECIPE, secret).hand_over())
+        assert handed.secret == secret
+        expected = derive(RECIPE, secret)
+        with monkeypatch.context() as patched:
+            patched.setattr("snapfs.repository.ahead.derive", lambda *_: b"derived again")
+            assert handed.derive_key(RECIPE, secret) == expected
+            assert handed.derive_key(RECIPE, "another") == b"derived again"
+
+
+def test_a_secret_alone_is_handed_over_too() -> None:
+    handed = Ahead.take_over(Ahead("typed").hand_over())
+    assert handed.secret == "typed"
+    assert handed.derive_key(RECIPE, "typed") == derive(RECIPE, "typed")

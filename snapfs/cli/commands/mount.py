@@ -20,8 +20,9 @@ from snapfs.mount import daemon
 from snapfs.mount.daemon import Handover
 from snapfs.mount.mountpoint import Machine, check_machine, check_mountpoint
 from snapfs.mount.options import MountOptions
+from snapfs.repository.ahead import Ahead
 from snapfs.repository.keys import read_key_objects
-from snapfs.repository.repository import MEMORY_CACHE, open_repository
+from snapfs.repository.repository import MEMORY_CACHE
 
 _LOG = "mount.log"
 
@@ -71,7 +72,7 @@ def command(
     if handover is None and not foreground:
         _start(session, given, directory, options)
     elif handover is None:
-        _serve(session, directory, options, session.secret, lambda _: _ready(directory, given))
+        _serve(session, directory, options, lambda _: _ready(directory, given))
     else:
         _serve_in_background(session, given, directory, options, handover)
 
@@ -81,12 +82,13 @@ def _start(session: Session, given: Globals, directory: Path, options: MountOpti
     # What can be known to be wrong is said before a passphrase is asked for.
     check_machine(options, Machine())
     target = check_mountpoint(directory)
-    run(lambda: _look(session))
-    secret = session.secret()
+    if given.ahead is None:
+        run(lambda: _look(session))
+    ahead = given.ahead or Ahead(session.secret())
     _make_environment_absolute(session)
     note = daemon.start(
         _command(target, given, options),
-        secret=secret,
+        secret=ahead.hand_over,
         log_file=session.directories.state / _LOG,
     )
     _say_mounted(directory, given)
@@ -132,8 +134,9 @@ def _serve_in_background(
     session.directories.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.getLogger().handlers = [daemon.log_to(session.directories.state / _LOG)]
     logging.getLogger("snapfs").setLevel(min(given.log_level, logging.INFO))
+    given.ahead = Ahead.take_over(handover.secret)
     try:
-        _serve(session, directory, options, lambda: handover.secret, handover.ready)
+        _serve(session, directory, options, handover.ready)
     except (SnapfsError, BaseExceptionGroup) as error:
         known = ending.known(error)
         if known is not None:
@@ -142,18 +145,13 @@ def _serve_in_background(
 
 
 def _serve(
-    session: Session, directory: Path, options: MountOptions, secret: Callable[[], str],
-    ready: Callable[[str], None],
-) -> None:  # fmt: skip
+    session: Session, directory: Path, options: MountOptions, ready: Callable[[str], None]
+) -> None:
     # Before the passphrase: pyfuse3 may be what is missing.
     from snapfs.mount.serve import serve
 
     async def serving() -> None:
-        session.check_directory()
-        async with (
-            session.store() as store,
-            open_repository(store, session.directories, secret) as repository,
-        ):
+        async with session.repository() as repository:
             await repository.look(None)
             note = _note(repository.lost)
             await serve(repository, directory, options, ready=partial(ready, note))
