@@ -52,6 +52,18 @@ class Copies:
         )
         return [name for (name,) in rows]
 
+    def hashes(self, prefix: str) -> dict[str, bytes]:
+        """The objects that begin with a prefix, and the hashes that their copies had."""
+        rows = self.db.rows(
+            "SELECT name, hash FROM copy WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1",
+            (prefix,),
+        )
+        return dict(rows)
+
+    def drop_damaged(self) -> None:
+        """Let go of copies that are not what they were, so that they are made anew."""
+        self.drop([name for name in self.names("") if self.get(name) is None])
+
     def tidy(self, replica: Database) -> None:
         """Drop the parts that nobody begins with or goes on with, as far as the replica knows.
 

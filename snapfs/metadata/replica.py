@@ -109,49 +109,62 @@ class Replica:
         """The next pieces that a stream has to apply, in order, at most `limit`.
 
         A stream that has none is moved to the end of what is known; what a base leaves out is
-        dropped on the way. That of a source waits for the blocks there.
+        dropped on the way. That of a source goes no further than the blocks have come: what its
+        entries refer to depends on all blocks before.
         """
         with self._writing:
-            # The tip comes first: a record that another process adds from here on is not passed.
-            tip = _tip(self.db)
-            pieces = self._pieces_to_base(stream, limit)
+            # The end comes first: a record that another process adds from here on is not passed.
+            end = _tip(self.db).number + 1
+            if stream != BLOCKS:
+                end = min(end, self._cursor(BLOCKS)[0])
+            pieces = self._pieces_to_base(stream, limit, end)
             if pieces is None:
                 cursor = self._cursor(stream)
-                pieces = self._pieces(stream, cursor, limit)
+                pieces = self._pieces(stream, cursor, limit, end)
                 if not pieces:
-                    self._skip_to(stream, tip.number + 1, cursor)
+                    self._skip_to(stream, end, cursor)
         return pieces
 
-    def waits_for(self, stream: int) -> Commit | None:
-        """The record whose part a stream has to apply next; None where it has none.
+    def awaited(self, stream: int) -> Commit | None:
+        """The record whose part a stream lacks, be it that it waits for blocks; None for none."""
+        cursor, base = self._cursor(stream), newest_base(self.db)
+        if base is not None and cursor[0] <= base.until:
+            loading = BaseLoading(self.db, stream, base, base_body(self.db, base.record))
+            if loading.begin(1):
+                return base.record
+        return next((piece.record for piece in self._pieces(stream, cursor, 1)), None)
 
-        What comes before that record is whole: the stream is moved there, so that it is shown.
+    def stop(self, stream: int) -> None:
+        """Move a stream whose next part cannot be had to that part's record.
+
+        What comes before that record is whole, and so it is shown.
         """
         with self._writing:
-            cursor = self._cursor(stream)
-            piece = next(iter(self.pending(stream, 1)), None)
-            if piece is None:
-                return None
-            if not piece.base:
-                self._skip_to(stream, piece.record, cursor)
-            return piece.record
+            for piece in self.pending(stream, 1):
+                if not piece.base:
+                    self._skip_to(stream, piece.record, self._cursor(stream))
 
     def newest_base(self) -> Standpoint | None:
         """The last base that the heads know of."""
         return newest_base(self._reading)
 
-    def _pieces_to_base(self, stream: int, limit: int) -> list[Piece] | None:
+    def _pieces_to_base(self, stream: int, limit: int, end: int) -> list[Piece] | None:
         """The next pieces up to the newest base; None for a stream that has passed it."""
         base = newest_base(self.db)
         if base is None or self._cursor(stream)[0] > base.record:
             return None
         loading = BaseLoading(self.db, stream, base, base_body(self.db, base.record))
-        if self._cursor(stream)[0] <= base.until and (left := loading.begin(limit)):
-            return [Piece(stream, base.record, at, ref, base=True) for at, ref in left]
-        pieces = self._pieces(stream, self._cursor(stream), limit, base.record)
+        if self._cursor(stream)[0] <= base.until:
+            if end <= base.until:
+                return []
+            if left := loading.begin(limit):
+                return [Piece(stream, base.record, at, ref, base=True) for at, ref in left]
+        cursor = self._cursor(stream)
+        pieces = self._pieces(stream, cursor, limit, min(end, base.record))
         if pieces:
             return pieces
-        if stream != BLOCKS and self._cursor(BLOCKS)[0] <= base.record:
+        if stream != BLOCKS and end <= base.record:
+            self._skip_to(stream, end, cursor)
             return []  # what is dropped of lists follows what is dropped of blocks
         loading.drop()
         return None

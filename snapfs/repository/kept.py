@@ -28,18 +28,18 @@ class Kept:
     """The copies of one repository on this machine: opened when needed, closed by their owner."""
 
     def __init__(self, state: State) -> None:
-        self._path = state.copies
+        self._state = state
         self._copies: Copies | None = None
         self._lock = trio.Lock()
-        self._refused = False
+        self._failing = False
 
     async def keep(self, sound: Mapping[str, bytes]) -> None:
         """Keep objects that were found to be sound."""
         await self._do(lambda copies: copies.keep(sound))
 
-    async def tidy(self, replica: Database) -> None:
-        """Drop what a base has taken the place of, as far as `replica` knows."""
-        await self._do(lambda copies: copies.tidy(replica))
+    async def tidy(self) -> None:
+        """Drop what a base has taken the place of, as far as this machine's view knows."""
+        await self._do(self._tidy)
 
     def close(self) -> None:
         """Close the database, if it was opened."""
@@ -47,19 +47,25 @@ class Kept:
             self._copies.db.close()
 
     async def _do(self, action: Callable[[Copies], None]) -> None:
-        if self._refused:
-            return
         async with self._lock:
             try:
                 await trio.to_thread.run_sync(partial(self._run, action))
             except SnapfsError as error:
-                self._refused = True
-                log.warning("%s; no copies are kept for a repair", error.what)
+                if not self._failing:
+                    log.warning("%s; no copies are kept for a repair", error.what)
+                self._failing = True
+            else:
+                self._failing = False
 
     def _run(self, action: Callable[[Copies], None]) -> None:
         if self._copies is None:
-            self._copies = Copies.open(self._path)
+            self._copies = Copies.open(self._state.copies)
         action(self._copies)
+
+    def _tidy(self, copies: Copies) -> None:
+        # In a thread: the connection that the event loop looks up by is not for this.
+        with Database.open_readonly(self._state.replica) as replica:
+            copies.tidy(replica)
 
 
 async def keep_keys(store: Store, state: State, found: KeyObjects, keys: Keys) -> None:

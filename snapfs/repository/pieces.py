@@ -1,6 +1,5 @@
 """Parts between store and replica: uploading a delta's, fetching a stream's."""
 
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -12,14 +11,11 @@ from snapfs.formats import bases, objects, parts
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.metadata.replica import BLOCKS, AnyPart, Piece, Replica
-from snapfs.model.identity import Commit
 from snapfs.repository.kept import Kept
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
 from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
-
-log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 "parts that are fetched at once; each is a megabyte at most as we write them"
@@ -87,19 +83,15 @@ class Parts:
     async def catch_up_around(self, streams: Iterable[int]) -> None:
         """Apply what can be: a stream stands still where a part is lost, and the others go on.
 
-        Entries wait for the blocks of their records. Raises StoreError, LocalError.
+        Entries come no further than blocks. Raises StoreError, LocalError.
         """
         async with self._lock:
-            end: Commit | None = None
             for stream in sorted({BLOCKS, *streams}):
                 try:
-                    while pieces := _before(end, await self._pending(stream)):
+                    while pieces := await self._pending(stream):
                         await self._apply(pieces)
                 except DamagedError:
-                    log.debug("stream %d stands still", stream)
-                stopped = await trio.to_thread.run_sync(self._replica.waits_for, stream)
-                if stream == BLOCKS:
-                    end = stopped
+                    await trio.to_thread.run_sync(self._replica.stop, stream)
 
     async def _pending(self, stream: int) -> list[Piece]:
         return await trio.to_thread.run_sync(self._replica.pending, stream, _AT_ONCE)
@@ -156,10 +148,6 @@ class _Opened(NamedTuple):
 
     part: AnyPart
     data: bytes
-
-
-def _before(end: Commit | None, pieces: list[Piece]) -> list[Piece]:
-    return [piece for piece in pieces if end is None or piece.record < end]
 
 
 def decode_piece(data: bytes, piece: Piece, keys: Keys) -> AnyPart:

@@ -139,7 +139,7 @@ class Repository:
     async def _tidy(self) -> None:
         base = self.replica.newest_base()
         if base != self._tidied_at:
-            await self.kept.tidy(self.db)
+            await self.kept.tidy()
             self._tidied_at = base
 
     def chunker(self) -> Chunker:

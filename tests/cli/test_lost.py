@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Snapfs
+from tests.cli.running import Snapfs, eventually
 
 
 @pytest.fixture
@@ -51,6 +51,11 @@ def test_names(elsewhere: Snapfs, tree: Path) -> None:
     assert f"the newest before it that can be read is {ids[2][:8]}" in failed.stderr
     assert "day" in elsewhere("ls", f"{ids[2]}:{tree}", status=3).text
     assert "day" in elsewhere("ls", f"latest:{tree}", "--name", "two").text
+    source = ("--host", "web", "--name", "one")
+    told = elsewhere("stats", "--each", "--json", *source, status=3).json_lines
+    assert [one["id"] for one in told] == [ids[0], ids[2]], "not of what cannot be read"
+    growth = elsewhere("stats", "--growth", "--to", "latest", *source, "--json", status=3)
+    assert isinstance(growth.json_lines, list)
 
 
 @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE")
@@ -66,3 +71,15 @@ def test_a_mount(elsewhere: Snapfs, tree: Path, tmp_path: Path) -> None:
         assert path.read_text() == "0"
     finally:
         elsewhere("umount", mountpoint)
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE")
+def test_a_mount_in_the_foreground_ends_well(elsewhere: Snapfs, tmp_path: Path) -> None:
+    """A service manager would mount it again."""
+    lose_record(elsewhere, 4)
+    mountpoint = tmp_path / "mnt"
+    mountpoint.mkdir()
+    with elsewhere.start("mount", "--foreground", mountpoint) as running:
+        eventually(lambda: os.path.ismount(mountpoint))
+        elsewhere("umount", mountpoint)
+        assert running.wait(20) == 0

@@ -110,6 +110,34 @@ def test_a_slot_that_was_removed_stays_so(used: Snapfs) -> None:
     assert len(used("repair", "--json").json["put_back"]) == 1, "and it is copied no longer"
 
 
+def test_slots_that_another_machine_replaced_stay_gone(used: Snapfs) -> None:
+    """All that this one knew were removed there, because the passphrase was not safe any more."""
+    old = {slot.name for slot in slots(used)}
+    there = {"SNAPFS_STATE_DIR": str(used.home / "there")}
+    used("key", "passwd", SNAPFS_NEW_PASSPHRASE="another passphrase", **there)
+    there["SNAPFS_PASSPHRASE"] = "another passphrase"
+    for slot in used("key", "list", "--json", **there).json:
+        if not slot["current"]:
+            used("key", "remove", slot["id"], **there)
+    used("repair", status=12)
+    assert not old & {slot.name for slot in slots(used)}
+
+
+@pytest.mark.parametrize("damage", ["missing", "emptied"])
+def test_another_repository_without_its_marker_is_left_alone(
+    used: Snapfs, tmp_path: Path, damage: str
+) -> None:
+    tree = tmp_path / "tree"
+    used.repository.rename(tmp_path / "away")
+    there = {"SNAPFS_STATE_DIR": str(tmp_path / "there")}
+    used("init", **there)
+    used("ingest", tree, "--host", "web", "--name", "data", **there)
+    DAMAGE[damage](used.repository / "snapfs.json")
+    before = state(used)
+    used("repair", status=10 if damage == "missing" else 1)
+    assert state(used) == before
+
+
 def test_a_repository_that_was_removed_stays_so(used: Snapfs) -> None:
     for name in state(used):
         (used.repository / name).unlink()
@@ -136,3 +164,10 @@ def test_copies_that_are_damaged_are_not_put_back(used: Snapfs) -> None:
     (used.repository / "snapfs.json").unlink()
     used("repair", status=10)
     assert not (used.repository / "snapfs.json").exists()
+
+
+def test_copies_that_are_damaged_are_no_damage_to_the_repository(used: Snapfs) -> None:
+    (path,) = (used.home / "state").rglob("copies.db")
+    with closing(Copies.open(path).db) as db:
+        db.execute("UPDATE copy SET data = zeroblob(length(data))")
+    assert "nothing is damaged" in used("repair", "--dry-run").text

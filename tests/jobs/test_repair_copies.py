@@ -1,6 +1,7 @@
 """Repair from the copies that every machine keeps: what the store lost comes back byte for byte."""
 
 import random
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,9 +17,19 @@ from snapfs.metadata.superseded import superseded_parts
 from snapfs.model.identity import Commit
 from snapfs.repository.repository import World, open_view
 from snapfs.repository.state import State
-from tests.build import KEYS, Builder
+from snapfs.stores.memory import MemoryStore
+from tests.build import KEYS, Builder, built, file
 from tests.faulty import Fault, FaultyStore
-from tests.jobs.checking import Scene, assert_sound, big, checked, found, other_machine, scene
+from tests.jobs.checking import (
+    Scene,
+    assert_sound,
+    big,
+    checked,
+    found,
+    other_machine,
+    put_keys,
+    scene,
+)
 from tests.jobs.compacting import COMPACT, days, forget_some
 from tests.jobs.repairing import (
     DRY,
@@ -141,6 +152,71 @@ async def test_a_log_that_others_have_continued_is_left_alone(tmp_path: Path) ->
         await assert_sound(other)
 
 
+async def test_a_copy_of_a_branch_that_was_left_is_not_put_into_a_gap(tmp_path: Path) -> None:
+    """As above, and then records of the others were lost: only those fit that lead on to theirs."""
+    async with scene(tmp_path) as made, other_machine(made, tmp_path / "2") as other:
+        names = [objects.record(Commit(number)) for number in (5, 6)]
+        for name in names:
+            del made.store.objects[name]
+        await other.catch_up_all()
+        third = Builder(other, host="third")
+        for seed in range(3):
+            await third.commit({"/x": big(9 + seed)})
+        before = dict(made.store.objects)
+        for name in names:
+            del made.store.objects[name]
+        assert (await repaired(made.store, tmp_path)).put_back == ()
+        report = await repaired(made.store, tmp_path / "2")
+        assert (report.put_back, report.sound) == (tuple(names), True)
+        assert made.store.objects == before
+
+
+@pytest.mark.parametrize("count", [63, 64, 65])
+async def test_what_follows_the_last_copy_decides_too(count: int, tmp_path: Path) -> None:
+    """Wherever a batch of records ends."""
+    store = MemoryStore()
+    await put_keys(store)
+    async with built(store, tmp_path) as repository:
+        web = Builder(repository)
+        for number in range(count - 2):
+            await web.commit({"/a": file(b"%d" % number)})
+        shutil.copytree(tmp_path / "state", tmp_path / "2" / "state")
+        await web.commit({"/a": file(b"of a branch that is left")})
+    name = objects.record(Commit(count))
+    del store.objects[name]
+    async with open_view(store, directories(tmp_path / "2"), KEYS, World()) as other:
+        builder = Builder(other, host="other")
+        for text in (b"one", b"two"):
+            await builder.commit({"/a": file(text)})
+    before = dict(store.objects)
+    del store.objects[name]
+    assert (await repaired(store, tmp_path, QUICK)).put_back == ()
+    report = await repaired(store, tmp_path / "2", QUICK)
+    assert (report.put_back, report.sound) == ((name,), True)
+    assert store.objects == before
+
+
+async def test_a_record_that_comes_meanwhile_is_not_written_over(tmp_path: Path) -> None:
+    """The last one was lost, and another machine, which never saw it, writes another."""
+    name = objects.record(Commit(6))
+    async with scene(tmp_path) as made, other_machine(made, tmp_path / "2") as other:
+        del made.store.objects[name]
+        await other.catch_up_all()
+        put = made.store.put
+
+        async def late(target: str, data: bytes, *, if_absent: bool = False) -> None:
+            if target == name and other.replica.tip().number == 5:
+                made.store.put = put  # type: ignore[method-assign]
+                await Builder(other, host="third").commit({"/x": big(9)})
+            await put(target, data, if_absent=if_absent)
+
+        made.store.put = late  # type: ignore[method-assign]
+        await repaired(made.store, tmp_path)
+        await other.catch_up_all()
+        assert other.replica.tip().number == 6
+        await assert_sound(other)
+
+
 async def test_a_shortened_log_is_whole_again(tmp_path: Path) -> None:
     """Its end was lost, and nobody has written since."""
     async with scene(tmp_path) as made, other_machine(made, tmp_path / "2") as other:
@@ -176,6 +252,38 @@ async def test_a_copy_that_is_damaged_itself_is_not_put_back(tmp_path: Path) -> 
         report = await repaired(made.store, tmp_path)
         assert (report.put_back, report.sound) == ((), False)
         assert name not in made.store.objects
+
+
+async def test_a_damaged_copy_is_made_anew(tmp_path: Path) -> None:
+    async with scene(tmp_path) as made:
+        names = (made.part(4, blocks=False), objects.record(Commit(3)))
+        with closing(Copies.open(state_of(tmp_path).copies).db) as db:
+            for name in names:
+                db.execute("UPDATE copy SET data = x'00' WHERE name = ?", (name,))
+        assert (await repaired(made.store, tmp_path)).sound
+        with closing(Copies.open(state_of(tmp_path).copies).db) as db:
+            for name in names:
+                assert Copies(db).get(name) == made.store.objects[name]
+
+
+async def test_copies_in_a_damaged_file_are_read_one_by_one(tmp_path: Path) -> None:
+    async with scene(tmp_path) as made:
+        store, name = made.store, objects.record(Commit(4))
+        before = dict(store.objects)
+    path = state_of(tmp_path).copies
+    with closing(Copies.open(path).db) as db:
+        big_one = b"\xab" * 500_000
+        Copies(db).keep({"meta/large": big_one})
+        db.row("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xab" * 4000) // 4096 * 4096 + 3 * 4096
+    data[at : at + 4096] = bytes(4096)  # a page of its overflow chain: the chain ends there
+    path.write_bytes(data)
+    del store.objects[name]
+    report = await repaired(store, tmp_path)
+    assert report.put_back == (name,)
+    assert report.sound
+    assert store.objects == before
 
 
 async def test_a_dry_run_tells_and_changes_nothing(tmp_path: Path) -> None:

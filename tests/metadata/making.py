@@ -87,6 +87,8 @@ def pack(label: str, *segments: tuple[str, ...]) -> PackRow:
 def apply(replica: Replica, stream: int, *parts: BlockPart | EntryPart) -> None:
     """Apply parts as the next pieces of a stream, until none is pending."""
     todo = list(parts)
+    if stream != BLOCKS:
+        replica.pending(BLOCKS, 1)  # so that blocks that have no part stand behind their records
     while pieces := replica.pending(stream, 1):
         replica.apply_piece(pieces[0], todo.pop(0))
     assert not todo

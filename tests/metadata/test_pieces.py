@@ -132,6 +132,7 @@ def test_applying_pieces_twice_changes_nothing(replica: Replica) -> None:
         lists=(ListRow(key("list"), 10, (0,)),),
     )
     for stream, held in ((BLOCKS, blocks), (1, part)):
+        replica.pending(BLOCKS, 1)  # entries come no further than blocks stand
         (piece,) = replica.pending(stream, 1)
         replica.apply_piece(piece, held)
         before = dump(replica)
@@ -264,7 +265,8 @@ def test_pending_counts_pieces_over_records(replica: Replica) -> None:
     found = [(piece.record, piece.index) for piece in replica.pending(BLOCKS, 3)]
     assert found == [(2, 0), (2, 1), (4, 0)]
     assert not replica.is_current(BLOCKS)
-    assert replica.is_current(1)
+    assert replica.pending(1, 3) == []
+    assert not replica.is_current(1), "it has nothing to apply, and goes no further than the blocks"
 
 
 def test_entries_of_a_cleared_directory_end(replica: Replica) -> None:

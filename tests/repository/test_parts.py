@@ -176,6 +176,7 @@ async def test_two_views_of_one_state_apply_alternately(tmp_path: Path) -> None:
             await history(builder, 2)
             await views[0].log.catch_up()
             for stream in (BLOCKS, 1):
+                first.replica.pending(BLOCKS, 1)
                 for view in views:
                     piece = view.replica.pending(stream, 1)[0]
                     part = (await view.parts._fetch(piece)).part

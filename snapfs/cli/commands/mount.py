@@ -75,6 +75,7 @@ def command(
         _serve(session, directory, options, lambda _: _ready(directory, given))
     else:
         _serve_in_background(session, given, directory, options, handover)
+    given.incomplete = False  # said when the mount began; that it was ended is no finding
 
 
 def _start(session: Session, given: Globals, directory: Path, options: MountOptions) -> None:

@@ -128,10 +128,13 @@ def _ratio(ratio: float | None, what: str) -> str:
 
 
 def _tell_each(view: View[list[Source]], given: Globals, only: Filter) -> None:
-    moments_of(view.db, view.found)
+    moments = moments_of(view.db, view.found)
+    shown = {moment.number for source in view.found for moment in moments.of(source.number)}
     alone = held_alone(view.db)
     rows: list[tuple[str, ...]] = []
     for snapshot in Snapshots(view.db).stream(only):
+        if snapshot.number not in shown:
+            continue
         held = alone.get(snapshot.number, _NOTHING)
         source, size = snapshot.source, snapshot.counts.bytes_total
         if given.json:
@@ -183,7 +186,12 @@ def _ends(
     line = moments.of(source.number)
     chosen = [line[0] if ends[0] is None else None, line[-1] if ends[1] is None else None]
     if any(end is None for end in chosen):
-        candidates = list(Snapshots(view.db).stream(Filter(source.host, source.name)))
+        shown = {moment.number for moment in line}
+        candidates = [
+            snapshot
+            for snapshot in Snapshots(view.db).stream(Filter(source.host, source.name))
+            if snapshot.number in shown
+        ]
         for position, text in enumerate(ends):
             if text is not None:
                 chosen[position] = moments.at(choose(candidates, text, view.now_ns).number)

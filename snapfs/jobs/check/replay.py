@@ -74,12 +74,15 @@ class Replay:
             end = (self._replica.tip().number + 1, 0) if ends is None else ends[stream]
             while await self._advance(stream, self._end(stream, end)):
                 pass
+            # Entries go no further than the blocks: what comes before their end is whole.
+            await trio.to_thread.run_sync(self._replica.stop, stream)
 
     def unread(self) -> Iterator[tuple[int, Commit]]:
         """Sources whose entries could not all be applied, and the first record that lacks some."""
         for stream in self.streams()[1:]:
-            for piece in self._replica.pending(stream, 1):
-                yield stream, piece.record
+            record = self._replica.awaited(stream)
+            if record is not None:
+                yield stream, record
 
     async def verify_rest(self) -> None:
         """Compare what could not be applied with its hash, so that all damage is named at once."""

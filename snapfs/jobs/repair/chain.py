@@ -39,29 +39,34 @@ class Chain:
     def provable(self) -> list[Commit]:
         """The copies that are what the store has lost, in order.
 
-        One that follows a record of the store, or is followed by one, as the hashes in them say,
-        was there; and so what it follows, and what follows it.
+        What a record of the store follows was there, and so was what that follows. What follows
+        the last record of the store is the end of the log that was lost. But what follows a record
+        in the middle, and does not lead to the next one, is of another log: an old state of the
+        storage was brought back, and others went on from there.
         """
-        proven = {number for number in sorted(self._copies) if self._proves(number)}
-        proven |= {number for number in sorted(self._copies, reverse=True) if self._proves(number)}
+        proven: list[Commit] = []
+        for number in sorted(self._copies, reverse=True):
+            after = self._links.get(Commit(number + 1))
+            if after is not None and after.previous == self._copies[number].hash:
+                if self._contradicts(number):
+                    continue
+                self._links[number] = self._copies[number]
+                proven.append(number)
+        last = max(self._links, default=Commit(0))
+        while (following := self._copies.get(Commit(last + 1))) is not None:
+            before = self._links[last].hash if last else records.NO_HASH
+            if following.previous != before:
+                break
+            last = Commit(last + 1)
+            self._links[last] = following
+            proven.append(last)
         return sorted(proven)
 
-    def _proves(self, number: Commit) -> bool:
-        """Whether a neighbour in the chain speaks for a copy, and none against it."""
-        copy = self._copies[number]
+    def _contradicts(self, number: Commit) -> bool:
+        """Whether the record before, which the store has, is not the one that the copy follows."""
         before = self._links.get(Commit(number - 1))
-        after = self._links.get(Commit(number + 1))
-        said = []
-        if number == records.FIRST:
-            said.append(copy.previous == records.NO_HASH)
-        elif before is not None:
-            said.append(copy.previous == before.hash)
-        if after is not None and after.previous is not None:
-            said.append(after.previous == copy.hash)
-        if not said or not all(said):
-            return False
-        self._links[number] = copy
-        return True
+        expected = records.NO_HASH if number == records.FIRST else before and before.hash
+        return expected is not None and self._copies[number].previous != expected
 
     def _link(self, number: Commit, data: bytes | None) -> _Link | None:
         if data is None:

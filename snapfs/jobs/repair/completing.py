@@ -39,10 +39,8 @@ def _missing(state: State, copies: Copies) -> dict[str, bytes]:
             for number, hash_ in db.stream("SELECT number, hash FROM log ORDER BY number")
         }
         wanted.update(parts_in_use(db))
-    for prefix in (objects.LOG, objects.PARTS):
-        for name in copies.names(prefix):
-            wanted.pop(name, None)
-    return wanted
+    known = {**copies.hashes(objects.LOG), **copies.hashes(objects.PARTS)}
+    return {name: hash_ for name, hash_ in wanted.items() if known.get(name) != hash_}
 
 
 async def _sound(store: Store, name: str, hash_: bytes) -> bytes | None:

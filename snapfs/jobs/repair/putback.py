@@ -6,9 +6,10 @@ one that was there: if an old state of the storage was brought back, and somebod
 copies are of a log that has ended.
 """
 
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from snapfs.errors import (
     NewerFormatError,
     ObjectExistsError,
     ObjectNotFoundError,
+    SnapfsError,
     ViewDamagedError,
 )
 from snapfs.formats import marker, objects, parts, slots
@@ -27,6 +29,7 @@ from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.repair.chain import Chain
 from snapfs.jobs.repair.view import set_aside
 from snapfs.metadata.copies import Copies
+from snapfs.metadata.database import Database
 from snapfs.model.identity import Commit, RepositoryId
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import gather
@@ -34,6 +37,8 @@ from snapfs.repository.repository import World
 from snapfs.repository.scratch import scratch
 from snapfs.repository.state import Directories, State, known_place, local_errors
 from snapfs.stores.base import Store
+
+log = logging.getLogger(__name__)
 
 _BATCH = 64
 "records that are fetched at once"
@@ -45,8 +50,8 @@ async def put_back_keys(
     """Put back the marker, rings and slots that are missing or damaged; their names.
 
     Needs no keys, as there may be no other way to them. Slots that are gone stay so unless none is
-    left that can be read: they may have been removed. Where there is no log nothing is put back:
-    there, the whole repository was removed. Raises StoreError, LocalError.
+    left that can be read: they may have been removed. Nothing is put where nothing shows that the
+    store holds this repository. Raises StoreError, LocalError.
     """
     known = known_place(directories, store.url)
     if known is None:
@@ -76,6 +81,8 @@ async def open_copies(
                 with local_errors(state.directory):
                     aside = (set_aside(path, world),)
             copies = await trio.to_thread.run_sync(_opened, path)
+            if not dry_run:
+                await trio.to_thread.run_sync(_salvage, state.copies.with_name(aside[0]), copies)
         with copies.db:
             yield copies, aside
 
@@ -85,10 +92,25 @@ def _opened(path: Path) -> Copies:
     try:
         if copies.db.row("PRAGMA quick_check(1)") != ("ok",):
             raise ViewDamagedError(f"{path}: is damaged")
+        copies.drop_damaged()
     except BaseException:
         copies.db.close()
         raise
     return copies
+
+
+def _salvage(damaged: Path, copies: Copies) -> None:
+    """Keep what can still be read of damaged copies. Each has a hash of its own."""
+    try:
+        with Database.open_readonly(damaged) as db:
+            old = Copies(db)
+            for name in old.names(""):
+                with suppress(SnapfsError):
+                    data = old.get(name)
+                    if data is not None:
+                        copies.keep({name: data})
+    except SnapfsError as error:
+        log.warning("%s; no more copies can be read", error.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +126,12 @@ class PutBack:
     async def keys(self, repository: RepositoryId) -> tuple[str, ...]:
         """See `put_back_keys`."""
         names = [*self.copies.names(objects.MARKER), *self.copies.names(objects.KEYS)]
-        if not names or not await self._has_log():
+        stored = await self._get_all(names)
+        lost = {name: stored[name] for name in names if self._is_lost(name, stored[name])}
+        if not lost or not await self._is_ours(stored, repository):
             return ()
-        found = await gather(partial(self._get, name) for name in names)
-        stored = dict(zip(names, found, strict=True))
-        lost = [name for name in names if stored[name] != self.copies.get(name)]
-        is_known = any(name != objects.MARKER for name in set(names) - set(lost))
-        if not is_known and _is_of_another(stored.get(objects.MARKER), repository):
-            return ()
-        if any(_is_readable_slot(name, stored[name]) for name in names):
-            lost = [name for name in lost if not _is_slot(name) or stored[name] is not None]
+        if await self._any_slot():
+            lost = {n: data for n, data in lost.items() if not _is_slot(n) or data is not None}
         return await self._put_back(lost)
 
     async def log(self, keys: Keys) -> tuple[str, ...]:
@@ -121,48 +139,51 @@ class PutBack:
 
         Raises StoreError, LocalError.
         """
-        numbers = map(objects.record_number, self.copies.names(objects.LOG))
-        kept = {number for number in numbers if number is not None}
-        chain = Chain(keys)
-        last = max(kept, default=0)
-        for begin in range(1, last + 1, _BATCH):
-            # One more than there are copies of, for it has the hash of the one before.
-            batch = [Commit(number) for number in range(begin, min(begin + _BATCH, last + 2))]
-            found = await gather(partial(self._get, objects.record(each)) for each in batch)
-            for number, data in zip(batch, found, strict=True):
+        kept = {number: name for name in self.copies.names(objects.LOG)
+                if (number := objects.record_number(name)) is not None}  # fmt: skip
+        chain, judged = Chain(keys), dict[str, bytes | None]()
+        last = await self._last_record(max(kept, default=0))
+        for begin in range(1, last + 1, _BATCH) if kept else ():
+            numbers = [Commit(at) for at in range(begin, min(begin + _BATCH, last + 1))]
+            found = await self._get_all([objects.record(number) for number in numbers])
+            for number, (name, data) in zip(numbers, found.items(), strict=True):
                 if not chain.add(number, data) and number in kept:
-                    chain.add_copy(number, self.copies.get(objects.record(number)))
-        return await self._put_back(objects.record(number) for number in chain.provable())
+                    chain.add_copy(number, self.copies.get(name))
+                    judged[name] = data
+        names = [objects.record(number) for number in chain.provable()]
+        return await self._put_back({name: judged[name] for name in names})
 
     async def parts(self, examination: Examination, done: Iterable[str]) -> tuple[str, ...]:
         """Put back the parts that a check has found missing or damaged, but for those `done`.
 
         Raises StoreError, LocalError.
         """
-        lost = examination.damaged_parts()
+        wanted = examination.damaged_parts()
         names = []
-        for name in sorted(lost.keys() - set(done)):
+        for name in sorted(wanted.keys() - set(done)):
             copy = self.copies.get(name)
-            if copy is not None and parts.digest(copy) == lost[name]:
+            if copy is not None and parts.digest(copy) == wanted[name]:
                 names.append(name)
-        return await self._put_back(names)
+        return await self._put_back(await self._get_all(names))
 
-    async def _put_back(self, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple([name for name in names if self.dry_run or await self._put(name)])
+    async def _put_back(self, lost: Mapping[str, bytes | None]) -> tuple[str, ...]:
+        """Put these back, one by one; `lost` has what was found in their places, if anything."""
+        return tuple([n for n, data in lost.items() if self.dry_run or await self._put(n, data)])
 
-    async def _put(self, name: str) -> bool:
+    async def _put(self, name: str, damaged: bytes | None) -> bool:
         copy = self.copies.get(name)
-        if copy is None:
+        if copy is None or damaged == copy:
             return False
-        damaged = await self._get(name)
         if damaged is None:
             try:
                 await self.store.put(name, copy, if_absent=True)
             except ObjectExistsError:
                 return False  # another process was first, with this object or a later one
-        elif damaged != copy:
-            await trio.to_thread.run_sync(self._save, name, damaged)
-            await self.store.put(name, copy)
+            return True
+        await trio.to_thread.run_sync(self._save, name, damaged)
+        if await self._get(name) != damaged:
+            return False  # what was found damaged is not there any more
+        await self.store.put(name, copy)
         return True
 
     def _save(self, name: str, damaged: bytes) -> None:
@@ -174,10 +195,41 @@ class PutBack:
                 os.fsync(file.fileno())
             set_aside(path, self.world)
 
-    async def _has_log(self) -> bool:
-        async for _ in self.store.list(objects.LOG):
+    async def _is_ours(self, stored: Mapping[str, bytes | None], repository: RepositoryId) -> bool:
+        """Whether what is left in the store is of the repository that the copies are of.
+
+        Its marker may say so, or any object that is the same as its copy: a key object, or one of
+        the first records. A store without a log holds no repository, and none is to come back.
+        """
+        if await self._last_record(0) == 0:
+            return False
+        if _is_marker_of(stored.get(objects.MARKER), repository):
             return True
-        return False
+        records = self.copies.names(objects.LOG)[:_BATCH]
+        everything = {**stored, **await self._get_all(records)}
+        return any(
+            data is not None and data == self.copies.get(n) for n, data in everything.items()
+        )
+
+    async def _any_slot(self) -> bool:
+        """Whether the store has a slot that can be read, known here or not."""
+        names = [item.name async for item in self.store.list(objects.KEYS) if _is_slot(item.name)]
+        found = await self._get_all(names)
+        return any(data is not None and _is_readable_slot(data) for data in found.values())
+
+    async def _last_record(self, known: int) -> int:
+        """The last record that the store has, or a later one that is known."""
+        async for item in self.store.list(objects.LOG, after=objects.record(Commit(known))):
+            known = max(known, objects.record_number(item.name) or 0)
+        return known
+
+    def _is_lost(self, name: str, stored: bytes | None) -> bool:
+        copy = self.copies.get(name)
+        return copy is not None and copy != stored
+
+    async def _get_all(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        found = await gather(partial(self._get, name) for name in names)
+        return dict(zip(names, found, strict=True))
 
     async def _get(self, name: str) -> bytes | None:
         try:
@@ -190,9 +242,7 @@ def _is_slot(name: str) -> bool:
     return name.startswith(objects.KEYS) and not name.startswith(objects.RINGS)
 
 
-def _is_readable_slot(name: str, stored: bytes | None) -> bool:
-    if stored is None or not _is_slot(name):
-        return False
+def _is_readable_slot(stored: bytes) -> bool:
     try:
         slots.decode(stored)
     except (FormatError, NewerFormatError):
@@ -200,16 +250,8 @@ def _is_readable_slot(name: str, stored: bytes | None) -> bool:
     return True
 
 
-def _is_of_another(stored: bytes | None, repository: RepositoryId) -> bool:
-    """Whether a marker says that here is another repository, or one of a newer format.
-
-    Or it is damaged: what tells is whether slots or rings are those of the one that is known.
-    """
-    if stored is None:
-        return False
+def _is_marker_of(stored: bytes | None, repository: RepositoryId) -> bool:
     try:
-        return marker.decode(stored) != repository
-    except NewerFormatError:
-        return True
-    except FormatError:
+        return stored is not None and marker.decode(stored) == repository
+    except (FormatError, NewerFormatError):
         return False
