@@ -54,11 +54,14 @@ class Ahead:
         return msgspec.msgpack.encode(_Derived(secret, self._recipe, self._key))
 
     def derive_key(self, recipe: Recipe, secret: str) -> bytes:
-        """As `slots.derive`; waits for the thread where it is at this very key."""
-        if (recipe, secret) == (self._recipe, self.secret):
-            self._wait()
-            if self._key is not None:
-                return self._key
+        """As `slots.derive`; waits for the thread, whatever key that is at.
+
+        Two derivations at once would fail: OpenSSL has a fixed number of threads for all of them,
+        and says that memory is missing.
+        """
+        self._wait()
+        if (recipe, secret) == (self._recipe, self.secret) and self._key is not None:
+            return self._key
         return derive(recipe, secret)
 
     def _wait(self) -> None:

@@ -47,3 +47,11 @@ def test_a_secret_alone_is_handed_over_too() -> None:
     handed = Ahead.take_over(Ahead("typed").hand_over())
     assert handed.secret == "typed"
     assert handed.derive_key(RECIPE, "typed") == derive(RECIPE, "typed")
+
+
+def test_another_key_is_derived_after_this_one() -> None:
+    """Two derivations at once fail: as where the slot that opened last was removed elsewhere."""
+    real = Recipe(SlotKind.PASSPHRASE, Derivation(), RECIPE.salt)
+    for _ in range(3):
+        begun = Ahead.begin(real, "secret")
+        assert begun.derive_key(real, "another") == derive(real, "another")
