@@ -43,28 +43,29 @@ async def fill_anew(
     """A new replica at `path`, all streams at the log's head, and what kept it from coming there.
 
     Where a part of a base is lost, it first comes to the record before that: what the base before
-    and the records since name is kept until the next base. Raises what catching up raises, but
-    DamagedError.
+    and the records since name is kept until the next base. So for each of several such bases.
+    Raises what catching up raises, but DamagedError.
     """
-    before: Commit | None = None
+    stops: list[Commit] = []
+    "records at which to stop, so as not to begin with the base that follows"
     while True:
         replica = await trio.to_thread.run_sync(open_replica, path)
         try:
-            if before is not None:
-                await fill(store, keys, world, replica, before)
+            for stop in sorted(stops):
+                await fill(store, keys, world, replica, stop)
             await fill(store, keys, world, replica)
         except DamagedError as error:
             base = await trio.to_thread.run_sync(replica.waits_for_base)
-            if base is None:
+            if base is None or base - 1 in stops:
                 return replica, error
             log.warning("%s: base %d is passed over", error.what, base)
         except BaseException:
             replica.db.close()
             raise
         else:
-            replica.lacks_base = before is not None
+            replica.lacks_base = bool(stops)
             return replica, None
-        before = Commit(base - 1)
+        stops.append(Commit(base - 1))
         replica.db.close()
         for held in path.parent.glob(f"{path.name}*"):
             held.unlink()

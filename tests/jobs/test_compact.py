@@ -4,12 +4,15 @@ import random
 from pathlib import Path
 
 import pytest
+import trio
 
 from snapfs.errors import DamagedError
 from snapfs.formats import objects
+from snapfs.formats.records import Base
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.metadata.compare import differences
 from snapfs.metadata.superseded import named_until
+from snapfs.model.identity import Commit
 from snapfs.repository.replay import replayed
 from snapfs.repository.repository import Repository, World, open_view
 from tests.build import KEYS
@@ -171,6 +174,29 @@ async def test_what_a_lost_part_of_a_base_restates_is_there_until_the_next(tmp_p
         assert report.base is not None
         await run(one.repository, LOOSE)
         await sound(one, other)
+
+
+async def test_two_bases_that_lost_parts_are_both_passed_over(tmp_path: Path) -> None:
+    """As long as what they restate has not been deleted."""
+    chance = random.Random(21)
+    async with two_hosts(tmp_path) as (one, other, store):
+        await days(other, chance, 1)
+        for _ in range(3):
+            await days(one, chance, 2)
+            before = dict(store.objects)
+            await run(one.repository, COMPACT)
+            store.objects.update(before)  # nothing was deleted yet
+        await one.repository.catch_up_all()
+        for record in sorted(number for (number,) in one.repository.db.rows(
+            "SELECT record FROM base ORDER BY record DESC LIMIT 2"
+        )):  # fmt: skip
+            body = one.repository.replica.head(Commit(record)).body
+            assert isinstance(body, Base)
+            del store.objects[objects.part(body.sources[0].parts[0].name)]
+        with trio.fail_after(60):
+            async with replayed(one.repository) as replica:
+                assert replica.lacks_base
+                assert differences(replica.db, one.repository.db) == []
 
 
 async def _step(chance: random.Random, one: Machine, other: Machine, lazy: Repository) -> None:
