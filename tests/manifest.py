@@ -16,7 +16,7 @@ from pathlib import Path
 
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
-from snapfs.metadata.heads import DELETING
+from snapfs.metadata.fates import DELETING
 from snapfs.metadata.tree import Entry
 from snapfs.model.attributes import XattrPairs
 from snapfs.model.content import Extent, Hole, Stored, total_length
@@ -241,8 +241,13 @@ _NEVER = {
     "children that are another path": "SELECT * FROM entry e LEFT JOIN directory d"
     " ON d.number = e.child WHERE e.child IS NOT NULL"
     " AND (d.parent IS NOT e.directory OR d.name IS NOT e.name)",
-    "entries that outlive their directory": "SELECT e.* FROM entry e JOIN directory d"
-    " ON d.number = e.directory WHERE d.parent <> 0 AND e.last = 1 << 62 AND NOT EXISTS"
+    # Of a tree that has been left nobody asks what it was at its end, and a base may drop that.
+    "entries that outlive their directory": "WITH RECURSIVE here (number) AS"
+    " (SELECT anchor FROM source UNION ALL SELECT d.number FROM here h JOIN directory d"
+    "  ON d.parent = h.number AND d.parent <> 0)"
+    " SELECT e.* FROM entry e JOIN directory d"
+    " ON d.number = e.directory WHERE d.number IN here"
+    " AND d.parent <> 0 AND e.last = 1 << 62 AND NOT EXISTS"
     " (SELECT 1 FROM entry p WHERE p.directory = d.parent AND p.name = d.name"
     "  AND p.child = d.number AND p.last = 1 << 62)",
     "directories without a parent": "SELECT * FROM directory"

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from snapfs.errors import FormatError
-from snapfs.formats import limits, objects, seal, wire
+from snapfs.formats import limits, objects, parts, seal, wire
 from snapfs.formats.parts import LEVEL, PartRef
 from snapfs.formats.seal import Context, EpochKeys, ObjectKind, Purpose, Random
 from snapfs.model.identity import Commit, RepositoryId
@@ -178,7 +178,20 @@ class BaseSource(msgspec.Struct, frozen=True, array_like=True):
     "base parts of entries"
 
 
-class Base(msgspec.Struct, frozen=True, tag="base", forbid_unknown_fields=True):
+class BaseTree(msgspec.Struct, frozen=True, array_like=True):
+    """A source as it stood at the record that a base restates."""
+
+    source: wire.Count
+    "its number"
+    host: str
+    name: str
+    head: wire.Count
+    anchor: wire.Count
+    complete: bool
+    "its head is a snapshot, and not progress"
+
+
+class Base(msgspec.Struct, frozen=True, tag="base", forbid_unknown_fields=True, omit_defaults=True):
     """Restates all streams as they were at an earlier record, without what nobody wants any more.
 
     Whoever has not come as far as that record begins with it; the parts before are not needed.
@@ -194,14 +207,81 @@ class Base(msgspec.Struct, frozen=True, tag="base", forbid_unknown_fields=True):
     "base parts of blocks"
     sources: tuple[BaseSource, ...]
     "every source that had a commit by then"
+    given: New = New()
+    """The next number of each kind then; with `trees` all that numbers depend on. So a repair can
+    tell how many a record took that is lost."""
+    trees: tuple[BaseTree, ...] = ()
+    "all sources"
+
+
+class Lost(msgspec.Struct, frozen=True, tag="lost", forbid_unknown_fields=True):
+    """Stands in for a record that nobody has any more: what it said is not known.
+
+    Up to the `GiveUp` that announced it, ingests that build on what it may have been are passed
+    over. But if a base restates what it said, it is known whose commit it was, and what builds on
+    that holds.
+    """
+
+    announced: Annotated[Commit, msgspec.Meta(ge=1, le=2**63 - 1)]
+    "the record that gives up the lost one; who comes there with another stand-in begins anew"
+
+    new: New
+    "at least as many as it took, if a base restates them"
+    blocks: tuple[PartRef, ...] = ()
+    packs: tuple[wire.Name, ...] = ()
+    "packs that no record names: those of the lost one are among them, if it had any"
+    host: str = ""
+    source: str = ""
+    "of an ingest that a base restates, or of a source that began anew; else empty"
+    complete: bool = False
+    "the base restates it as a snapshot"
+    time: wire.Signed = 0
+    "of that, about"
+    anew: bool = False
+    "it was no ingest: the source began anew with it"
+
+
+class GivenUp(msgspec.Struct, frozen=True, array_like=True):
+    """The commits of one source that cannot be read any more."""
+
+    host: str
+    source: str
+    begin: Annotated[Commit, msgspec.Meta(ge=1, le=2**63 - 1)]
+    "from this record on they are no snapshots; the source begins anew"
+
+
+class GiveUp(msgspec.Struct, frozen=True, tag="give-up", forbid_unknown_fields=True):
+    """Says that what is lost will not come back, so that everybody goes on without it.
+
+    A view that has what was given up is not of this log any more, and is built again.
+    """
+
+    lost: tuple[wire.Count, ...] = ()
+    "records that others will stand in for, announced by this one or by a later one"
+    trees: tuple[GivenUp, ...] = ()
 
 
 Body: TypeAlias = (
-    Init | Upgrade | Ingest | Tag | Forget | Recall | Condemn | Delete | Gone | Mend | Base
+    Init
+    | Upgrade
+    | Ingest
+    | Tag
+    | Forget
+    | Recall
+    | Condemn
+    | Delete
+    | Gone
+    | Mend
+    | Base
+    | Lost
+    | GiveUp
 )
 
+AddsPacks: TypeAlias = Ingest | Condemn | Mend | Lost
+"bodies that take numbers, and name packs of their own"
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A record."""
 
     previous: wire.Hash
@@ -215,6 +295,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: str
     "that wrote it, with its version"
     body: Body
+    instead_of: wire.Hash | None = None
+    "hash of the lost record that this one stands in for: the next record has it as its previous"
 
 
 _BAD_NAME = re.compile(r"\A[.@]|[/\0]")
@@ -237,19 +319,36 @@ def decode(data: bytes, number: Commit, repository: RepositoryId, keys: EpochKey
     context = Context(repository, ObjectKind.RECORD, name)
     plain = seal.open_object(data, context, Purpose.ORDER, keys, limit=limits.RECORD)
     head = wire.decode(_decoder, plain, name)
-    if isinstance(head.body, Ingest):
-        for named in (head.body.host, head.body.source):
-            # A directory of the mount: nothing that would lead out of it.
-            if _BAD_NAME.search(named) or not 1 <= len(named.encode()) <= 255:
-                raise FormatError(f"{name}: has a host or source of an impossible name")
+    for named in _directories(head.body):
+        # A directory of the mount: nothing that would lead out of it.
+        if _BAD_NAME.search(named) or not 1 <= len(named.encode()) <= 255:
+            raise FormatError(f"{name}: has a host or source of an impossible name")
     return head
+
+
+def _directories(body: Body) -> tuple[str, ...]:
+    match body:
+        case Ingest(host=host, source=source):
+            return (host, source)
+        case Lost(host=host, source=source) if host or source:
+            return (host, source)
+        case GiveUp(trees=trees):
+            return tuple(name for tree in trees for name in (tree.host, tree.source))
+        case Base(trees=trees):
+            return tuple(name for tree in trees for name in (tree.host, tree.name))
+    return ()
+
+
+def chain_hash(head: Head, stored: bytes) -> bytes:
+    """What the next record has as its previous, of a record and the object that it is in."""
+    return parts.digest(stored) if head.instead_of is None else head.instead_of
 
 
 def part_refs(body: Body) -> tuple[tuple[PartRef, ...], tuple[PartRef, ...]]:
     """The block parts and the entry parts of what a body adds; a base adds nothing."""
     if isinstance(body, Ingest):
         return body.blocks, body.entries
-    if isinstance(body, Condemn | Mend):
+    if isinstance(body, Condemn | Mend | Lost):
         return body.blocks, ()
     return (), ()
 
@@ -265,4 +364,4 @@ def named_parts(body: Body) -> tuple[PartRef, ...]:
 
 def new_ids(body: Body) -> New:
     """How many ids a body takes."""
-    return body.new if isinstance(body, Ingest | Condemn | Mend) else New()
+    return body.new if isinstance(body, AddsPacks) else New()

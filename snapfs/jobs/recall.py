@@ -10,7 +10,7 @@ from snapfs.errors import BusyError, DamagedError
 from snapfs.formats.records import Recall
 from snapfs.metadata import need
 from snapfs.metadata.database import Database
-from snapfs.metadata.heads import CONDEMNED
+from snapfs.metadata.fates import CONDEMNED
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Attempt, Commit
 from snapfs.model.snapshot import Snapshot

@@ -6,7 +6,7 @@ import msgspec
 
 from snapfs.errors import DeltaVoidError
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, Forget, Gone, Head, Ingest, Recall, Tag
+from snapfs.formats.records import Base, BaseTree, Forget, Gone, Head, Ingest, Recall, Tag
 from snapfs.metadata.database import Database
 from snapfs.model.identity import NO_COMMIT, Commit
 
@@ -67,9 +67,27 @@ def bounds(db: Database, until: int) -> Bounds:
     return Bounds(*row)
 
 
+def trees(db: Database) -> tuple[BaseTree, ...]:
+    """All sources as they stand at the last record."""
+    rows = db.rows(
+        "SELECT o.number, o.host, o.name, o.head, o.anchor, coalesce(s.complete, 0) FROM source o"
+        " LEFT JOIN snapshot s ON s.number = o.head ORDER BY o.number"
+    )
+    return tuple(
+        BaseTree(number, host, name, head, anchor, bool(complete))
+        for number, host, name, head, anchor, complete in rows
+    )
+
+
 def apply_base(db: Database, record: Commit, body: Base) -> None:
     """Apply the head of a base: from now on streams may begin with it."""
     db.execute("INSERT INTO base VALUES (?, ?)", (record, body.until))
+    # None, unless the record that forgot them is lost.
+    db.execute(
+        "UPDATE snapshot SET forgotten = ?1 WHERE complete AND forgotten IS NULL AND number <= ?2"
+        " AND number NOT IN (SELECT value FROM json_each(?3))",
+        (record, body.until, _json(body)),
+    )
     db.execute(
         "INSERT OR IGNORE INTO lapsed SELECT number FROM snapshot WHERE complete AND number <= ?"
         " AND number NOT IN (SELECT value FROM json_each(?))",

@@ -8,7 +8,7 @@ import msgspec
 from snapfs.errors import ViewDamagedError
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database
-from snapfs.metadata.heads import DELETING
+from snapfs.metadata.fates import DELETING
 from snapfs.model.identity import OPEN, BlockKey, BlockNumber, SegmentNumber
 
 

@@ -43,8 +43,8 @@ def apply_blocks(
     db.execute_many("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", segments)
     db.execute_many("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", blocks)
     # Whoever wrote the part may not have seen a base before this record: what it names is then
-    # passed over where that has left it out.
-    lax = bool(part.suspects or part.moves) and _any_base(db, commit)
+    # passed over where that has left it out. So is what came with a record that was lost.
+    lax = bool(part.suspects or part.moves) and (_any_base(db, commit) or _any_lost(db, commit))
     for suspect in part.suspects:
         _apply_suspect(db, suspect, commit, lax=lax)
     # Asked once: after repacks alone nothing is damaged, and moves are many.
@@ -95,6 +95,10 @@ def _any_suspect(db: Database) -> bool:
 
 def _any_base(db: Database, commit: Commit) -> bool:
     return db.row("SELECT 1 FROM base WHERE record < ? LIMIT 1", (commit,)) is not None
+
+
+def _any_lost(db: Database, commit: Commit) -> bool:
+    return db.row("SELECT 1 FROM lost WHERE record < ? LIMIT 1", (commit,)) is not None
 
 
 def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, *, lax: bool) -> None:

@@ -6,9 +6,9 @@ from msgspec import msgpack
 from snapfs.metadata.database import Database
 
 TABLES = (
-    "fact", "counter", "log", "mended", "base", "cursor", "source", "snapshot", "lapsed", "tag",
-    "directory", "entry", "touched", "node", "list", "block", "suspect", "segment", "pack", "fate",
-    "owner",
+    "fact", "counter", "log", "lost", "mended", "base", "cursor", "source", "snapshot", "lapsed",
+    "tag", "directory", "entry", "touched", "node", "list", "block", "suspect", "segment", "pack",
+    "fate", "owner",
 )  # fmt: skip
 """all tables of the replica that the log determines; every column of every row counts, numbers
 included"""

@@ -11,7 +11,7 @@ from snapfs.formats.records import New
 from snapfs.metadata import contents
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.heads import DELETING
+from snapfs.metadata.fates import DELETING
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 

@@ -1,11 +1,17 @@
 """Apply: the heads. Numbers are given here, in the order of the log; rows follow by their parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from snapfs.errors import DeltaVoidError, FormatError, LogCutError, SourceMovedError
+from snapfs.errors import (
+    DeltaVoidError,
+    FormatError,
+    LogCutError,
+    LogGapError,
+    SourceMovedError,
+)
 from snapfs.formats import records
 from snapfs.formats.records import (
     Base,
@@ -13,22 +19,25 @@ from snapfs.formats.records import (
     Condemn,
     Delete,
     Forget,
+    GiveUp,
     Gone,
     Head,
     Ingest,
     Init,
+    Lost,
     Mend,
     New,
     Recall,
     Tag,
     Upgrade,
 )
+from snapfs.metadata import standins
 from snapfs.metadata.bases import apply_base, check_base, check_recall
 from snapfs.metadata.database import Database
+from snapfs.metadata.fates import apply_fates, check_fates, rescue
 from snapfs.model.identity import NO_COMMIT, Commit
 from snapfs.model.inode import MAXIMUM_DIRECTORY, MAXIMUM_SERIAL
 
-CONDEMNED, DELETING, GONE = 1, 2, 3
 _COUNTERS = ("blocks", "segments", "packs", "nodes", "lists", "directories")
 _MAXIMUM = 2**60
 "above all numbers of any kind: those of nodes, which are inode numbers, have 60 bits"
@@ -43,7 +52,7 @@ class Published:
 
     number: Commit
     hash: bytes
-    "BLAKE3 of its stored bytes"
+    "what the next record repeats: see `records.chain_hash`"
     head: Head
 
 
@@ -53,7 +62,8 @@ def apply_heads(db: Database, records_in_order: Sequence[Published]) -> None:
     Records that another process has applied meanwhile are passed over.
 
     Raises LogCutError where one does not follow its predecessor, FormatError for a record that
-    contradicts what was before it; nothing is changed then.
+    contradicts what was before it, ViewDamagedError where one gives up what this replica has;
+    nothing is changed then.
     """
     with db.writing():
         for published in records_in_order:
@@ -67,7 +77,19 @@ def check_body(db: Database, body: Body) -> None:
     what relies on a pack that is being deleted, a deletion of what is not condemned any more, and
     a base or a recall that does not go together with what came before it. The same rule decides
     before a record is published and when it is applied.
+
+    Raises LogGapError where a repair has begun to give up lost records, and has not ended: until
+    then nothing is published.
     """
+    if standins.any_open(db):
+        raise LogGapError(
+            "a repair that gives up lost records of the log was broken off",
+            hint="run 'snapfs repair --give-up' again; until then nothing can be written",
+        )
+    _check_body(db, body)
+
+
+def _check_body(db: Database, body: Body) -> None:
     match body:
         case Ingest():
             _check_source_head(db, body)
@@ -75,30 +97,21 @@ def check_body(db: Database, body: Body) -> None:
             check_base(db, body)
         case Recall():
             check_recall(db, body)
-        case Delete():
-            _check_delete(db, body)
-    for name in _relied(body):
-        if _state(db, name) >= DELETING:
-            raise DeltaVoidError(f"{name.hex()}, which is relied on, is being deleted")
-    for name in _added(body):
-        if _state(db, name):
-            raise DeltaVoidError(f"{name.hex()}, which is added, is on its way out")
-
-
-def _check_delete(db: Database, body: Delete) -> None:
-    for name in body.deleting + body.parts:
-        if _state(db, name) not in (CONDEMNED, DELETING):
-            raise DeltaVoidError(f"{name.hex()}, which was to be deleted, is in use")
+    check_fates(db, body)
 
 
 def _check_source_head(db: Database, body: Ingest) -> None:
-    row = db.row("SELECT head FROM source WHERE host = ? AND name = ?", (body.host, body.source))
-    head = row[0] if row else NO_COMMIT
+    head = _head_of(db, body.host, body.source)
     if head != body.source_head:
         raise SourceMovedError(
             f"{body.host}/{body.source}: another ingest committed first (head {head}, "
             f"the delta names {body.source_head})"
         )
+
+
+def _head_of(db: Database, host: str, name: str) -> Commit:
+    row = db.row("SELECT head FROM source WHERE host = ? AND name = ?", (host, name))
+    return Commit(row[0]) if row else NO_COMMIT
 
 
 def _apply_head(db: Database, published: Published) -> None:
@@ -113,10 +126,11 @@ def _apply_head(db: Database, published: Published) -> None:
         )
     if isinstance(published.head.body, Init) != (published.number == records.FIRST):
         raise FormatError(f"log record {published.number}: a log has one beginning, at its first")
-    try:
-        check_body(db, published.head.body)
-    except DeltaVoidError as error:
-        raise FormatError(f"log record {published.number} is void: {error}") from error
+    if not standins.any_open(db):
+        try:
+            _check_body(db, published.head.body)
+        except DeltaVoidError as error:
+            raise FormatError(f"log record {published.number} is void: {error}") from error
     source = _apply_body(db, published)
     _log(db, published, source)
 
@@ -165,12 +179,9 @@ def _apply_body(db: Database, published: Published) -> int | None:
     """Apply what a body says beyond its parts; the number of the source that it moved, if any."""
     body = published.head.body
     match body:
-        case Init():
-            _apply_init(db, body)
-        case Upgrade():
-            _raise_level(db, "read", body.read)
-            _raise_level(db, "write", body.write)
-        case Ingest():
+        case Init() | Upgrade():
+            _apply_level(db, body)
+        case Ingest() | Lost():
             return _apply_ingest(db, published, body)
         case Tag():
             _apply_tag(db, body)
@@ -179,19 +190,22 @@ def _apply_body(db: Database, published: Published) -> int | None:
             _begin_anew(db, published.number)
         case Recall():
             _mark_forgotten(db, body.snapshots, None)
-            _rescue(db, body.rescued)
+            rescue(db, body.rescued)
         case Condemn() | Delete() | Gone():
-            _apply_fates(db, body, published.number)
+            apply_fates(db, body, published.number)
         case Mend():
             _apply_mend(db, body, published.number)
         case Base():
             apply_base(db, published.number, body)
+        case GiveUp():
+            _apply_give_up(db, body, published.number)
     return None
 
 
-def _apply_init(db: Database, body: Init) -> None:
-    db.execute("INSERT INTO fact VALUES ('repository', ?)", (body.repository.hex(),))
-    db.execute("INSERT INTO fact VALUES ('chunker', ?)", (_json.encode(body.chunker).decode(),))
+def _apply_level(db: Database, body: Init | Upgrade) -> None:
+    if isinstance(body, Init):
+        db.execute("INSERT INTO fact VALUES ('repository', ?)", (body.repository.hex(),))
+        db.execute("INSERT INTO fact VALUES ('chunker', ?)", (_json.encode(body.chunker).decode(),))
     _raise_level(db, "read", body.read)
     _raise_level(db, "write", body.write)
 
@@ -203,17 +217,30 @@ def _raise_level(db: Database, which: str, features: tuple[str, ...]) -> None:
     db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (which, level))
 
 
-def _apply_ingest(db: Database, published: Published, body: Ingest) -> int:
+def _apply_ingest(db: Database, published: Published, body: Ingest | Lost) -> int | None:
+    if isinstance(body, Lost):
+        standins.stand_in(db, published.number)
+        if body.anew:
+            _let_begin_anew(db, [_source(db, body.host, body.source)[0]], published.number)
+            return None
+        return _apply_commit(db, published, body) if body.source else None
+    if standins.any_open(db) and body.source_head != _head_of(db, body.host, body.source):
+        return None  # it builds on what was lost
+    source = _apply_commit(db, published, body)
+    db.execute_many(
+        "INSERT OR IGNORE INTO tag VALUES (?, ?)", ((published.number, tag) for tag in body.tags)
+    )
+    rescue(db, body.rescued)
+    return source
+
+
+def _apply_commit(db: Database, published: Published, body: Ingest | Lost) -> int:
     source, anchor = _source(db, body.host, body.source)
     db.execute("UPDATE source SET head = ? WHERE number = ?", (published.number, source))
     db.execute(
         "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, NULL)",
         (published.number, source, anchor, published.head.attempt, body.time, int(body.complete)),
     )
-    db.execute_many(
-        "INSERT OR IGNORE INTO tag VALUES (?, ?)", ((published.number, tag) for tag in body.tags)
-    )
-    _rescue(db, body.rescued)
     return source
 
 
@@ -260,40 +287,27 @@ def _begin_anew(db: Database, record: Commit) -> None:
     While a source has snapshots, what its head has is needed: its next delta builds on it. Without
     any, nothing of it may hold back a prune, so a delta that is under way must not build on it.
     """
-    for (number,) in db.rows(
+    rows = db.rows(
         "SELECT number FROM source s WHERE EXISTS"
         " (SELECT 1 FROM snapshot WHERE source = s.number AND forgotten = ?)"
         " AND NOT EXISTS (SELECT 1 FROM snapshot"
         " WHERE source = s.number AND complete AND forgotten IS NULL)",
         (record,),
-    ):
-        db.execute(
-            "UPDATE source SET head = ?, anchor = ? WHERE number = ?", (record, _anchor(db), number)
-        )
-
-
-def _apply_fates(db: Database, body: Condemn | Delete | Gone, record: Commit) -> None:
-    match body:
-        case Condemn():
-            _doom(db, body.condemned + body.parts, CONDEMNED, record)
-        case Delete():
-            _rescue(db, body.rescued)
-            _doom(db, body.deleting + body.parts, DELETING, record)
-        case Gone():
-            _doom(db, body.gone + body.parts, GONE, record)
-
-
-def _doom(db: Database, names: tuple[bytes, ...], state: int, record: Commit) -> None:
-    """Move them on, never back. Since when nothing may rely on one of them stays known."""
-    db.execute_many(
-        "INSERT INTO fate VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET state = excluded.state,"
-        f" record = iif(state >= {DELETING}, record, excluded.record) WHERE excluded.state > state",
-        ((name, state, record) for name in names),
     )
+    _let_begin_anew(db, [number for (number,) in rows], record)
+
+
+def _let_begin_anew(db: Database, sources: Iterable[int], record: Commit) -> None:
+    for source in sources:
+        db.execute(
+            "UPDATE source SET head = ?, anchor = ? WHERE number = ?", (record, _anchor(db), source)
+        )
 
 
 def _apply_mend(db: Database, body: Mend, record: Commit) -> None:
     for mended in body.parts:
+        if standins.is_lost(db, Commit(mended.record)):
+            continue
         row = db.row("SELECT head FROM log WHERE number = ?", (mended.record,))
         refs = records.part_refs(_head_decoder.decode(row[0]).body)[0] if row else ()
         if mended.index >= len(refs) or refs[mended.index].first != mended.part.first:
@@ -304,34 +318,11 @@ def _apply_mend(db: Database, body: Mend, record: Commit) -> None:
         )
 
 
-def _rescue(db: Database, names: tuple[bytes, ...]) -> None:
-    db.execute_many("DELETE FROM fate WHERE name = ?", ((name,) for name in names))
-
-
-def _relied(body: Body) -> tuple[bytes, ...]:
-    """The packs and parts that must stay for a body to hold."""
-    parts = tuple(ref.name for ref in records.named_parts(body))
-    match body:
-        case Ingest():
-            return body.rescued + body.packs + parts
-        case Condemn() | Mend():
-            return body.packs + parts
-        case Base():
-            return parts
-        case Recall() | Delete():
-            return body.rescued
-    return ()
-
-
-def _added(body: Body) -> tuple[bytes, ...]:
-    """What a body adds that no body of its kind can rescue; an ingest names it as rescued."""
-    parts = tuple(ref.name for ref in records.named_parts(body))
-    if isinstance(body, Condemn | Mend):
-        return body.packs + parts
-    return parts if isinstance(body, Base) else ()
-
-
-def _state(db: Database, name: bytes) -> int:
-    """What is said of a pack or part; 0 for nothing."""
-    row = db.row("SELECT state FROM fate WHERE name = ?", (name,))
-    return int(row[0]) if row else 0
+def _apply_give_up(db: Database, body: GiveUp, record: Commit) -> None:
+    for number in body.lost:
+        standins.close(db, Commit(number), record)
+    _let_begin_anew(db, standins.unsafe_heads(db, max(body.lost, default=0)), record)
+    for tree in body.trees:
+        source, _ = _source(db, tree.host, tree.source)
+        if standins.give_up(db, source, tree.begin):
+            _let_begin_anew(db, [source], record)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from snapfs.metadata.bases import Bounds, bounds
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database
-from snapfs.metadata.heads import DELETING
+from snapfs.metadata.fates import DELETING
 
 _PAGE = 50_000
 "rows that are looked at in one query, and deleted in one transaction at most"

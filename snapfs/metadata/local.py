@@ -135,10 +135,11 @@ class Local:
         """Learn what became of each run: the log decides, not what was noted here.
 
         A run may have been committed by a process that ended before it could note it, and a log
-        that was cut may have lost one.
+        that was cut may have lost one. What was given up confirms nothing.
         """
         with self.db.writing():
             self.db.execute(
                 "UPDATE run SET record ="
-                " (SELECT l.number FROM replica.log l WHERE l.attempt = run.attempt)"
+                " (SELECT l.number FROM replica.log l"
+                "  WHERE l.attempt = run.attempt AND l.source IS NOT NULL)"
             )

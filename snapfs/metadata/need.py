@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from snapfs.formats import records
-from snapfs.formats.records import Head, Ingest
+from snapfs.formats.records import Head, Ingest, Lost
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database
 from snapfs.metadata.leftout_entries import is_shown
@@ -101,7 +101,7 @@ def add_progress(db: Database, needed: NumberSet) -> None:
         row = db.row("SELECT head FROM log WHERE number = ?", (number,))
         assert row is not None
         body = _head_decoder.decode(row[0]).body
-        assert isinstance(body, Ingest)
+        assert isinstance(body, Ingest | Lost)
         needed.add_range(first, first + records.new_ids(body).blocks)
 
 

@@ -13,6 +13,7 @@ from snapfs.formats import records
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.formats.records import Head, Ingest
+from snapfs.metadata import standins
 from snapfs.metadata.baseloading import BaseLoading, cursor_of
 from snapfs.metadata.bases import Standpoint, base_body, newest_base
 from snapfs.metadata.blocks import apply_blocks
@@ -230,6 +231,10 @@ class Replica:
         waiting = (self.pending(stream, 1) for stream in sorted(self.streams()))
         first = next((pieces[0] for pieces in waiting if pieces), None)
         return first.record if first and first.base else None
+
+    def needs_base(self, base: Commit) -> bool:
+        """Whether this base alone has what a record brought that is lost."""
+        return standins.is_needed(self.db, base)
 
     def streams(self) -> list[int]:
         """All streams: that of the blocks, and those of the entries of each known source."""

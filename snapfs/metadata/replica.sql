@@ -26,7 +26,7 @@ CREATE TABLE log (
   hash        BLOB NOT NULL,        -- BLAKE3 of the stored object; the next record repeats it
   attempt     BLOB NOT NULL,        -- tells a writer whether it was its record that won
   head        BLOB NOT NULL,        -- the whole head as it was sealed: names the parts
-  source      INTEGER,              -- of an ingest
+  source      INTEGER,              -- of an ingest; null where it was given up or passed over
   -- The numbers that the record's first rows have; positions in its parts count from these.
   blocks      INTEGER NOT NULL,
   segments    INTEGER NOT NULL,
@@ -37,6 +37,13 @@ CREATE TABLE log (
 ) STRICT;
 CREATE UNIQUE INDEX log_attempt ON log (attempt);
 CREATE INDEX log_source ON log (source, number) WHERE source IS NOT NULL;
+
+-- Records that were lost and others stand in for, and the record that says what is given up with
+-- them. Until there is one, records that do not fit may be of what was lost: they are passed over.
+CREATE TABLE lost (
+  record INTEGER PRIMARY KEY,
+  closed INTEGER
+) STRICT;
 
 -- Block parts that were lost, and what takes their place: an object that says the very same.
 CREATE TABLE mended (

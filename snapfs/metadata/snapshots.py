@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from snapfs.formats.records import Head, Ingest
+from snapfs.formats.records import Head, Ingest, Lost, Summary
 from snapfs.metadata.database import Database
 from snapfs.model.identity import Attempt, Commit, DirectoryNumber, SourceNumber
 from snapfs.model.snapshot import Counts, Snapshot, Source
@@ -188,7 +188,9 @@ class Snapshots:
         assert row is not None
         head = _decoder.decode(row[0])
         body = head.body
-        assert isinstance(body, Ingest)
+        assert isinstance(body, Ingest | Lost)
+        # What a stand-in does not know is for people only.
+        paths, summary = (body.paths, body.summary) if isinstance(body, Ingest) else ((), Summary())
         tags = self._db.rows("SELECT name FROM tag WHERE snapshot = ? ORDER BY name", (number,))
         return Snapshot(
             number=number,
@@ -197,8 +199,8 @@ class Snapshots:
             source=source,
             time_ns=body.time,
             tags=tuple(str(tag) for (tag,) in tags),
-            paths=body.paths,
-            counts=Counts(*(getattr(body.summary, name) for name in Counts.__slots__)),
+            paths=paths,
+            counts=Counts(*(getattr(summary, name) for name in Counts.__slots__)),
         )
 
 

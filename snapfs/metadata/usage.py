@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.heads import GONE
+from snapfs.metadata.fates import GONE
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.model.identity import Commit

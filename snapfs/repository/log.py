@@ -15,6 +15,7 @@ from snapfs.errors import (
     FormatError,
     LogCutError,
     LogGapError,
+    NewerFormatError,
     NoRepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -110,7 +111,7 @@ class Log:
             data = records.encode(
                 head, number, self._keys.repository, self._keys.epochs, self._random
             )
-            if await self._put(number, data, attempt):
+            if await self.put(number, data, attempt):
                 await self.catch_up()
                 return number
             log.info("record %d went to another host; trying the next number", number)
@@ -178,7 +179,7 @@ class Log:
     def _check_own(self, tip: Tip, own: bytes | None) -> None:
         if tip.number == NO_COMMIT:
             return
-        if own is None or parts.digest(own) != tip.hash:
+        if own is None or not self._is_known(tip, own):
             state = "is missing" if own is None else "is another than the one"
             raise LogCutError(
                 f"{self._store.url}: the log was cut or replaced: record {tip.number}, which this "
@@ -186,6 +187,15 @@ class Log:
                 hint="nothing was written. If an old state of the storage was restored, bring the "
                 "newer one back; if only records were lost, 'snapfs repair' puts them back",
             )
+
+    def _is_known(self, tip: Tip, own: bytes) -> bool:
+        """Whether this is the last record that is known, or stands in for it."""
+        if parts.digest(own) == tip.hash:
+            return True
+        try:
+            return records.chain_hash(self._decode(tip.number, own), own) == tip.hash
+        except (LogGapError, NewerFormatError):
+            return False
 
     async def _check_gap(self, missing: Commit, present: Commit) -> None:
         if await self._get(missing) is None:
@@ -212,7 +222,7 @@ class Log:
                     raise
                 break  # the next round meets it first
             sound[objects.record(number)] = stored
-            published.append(Published(number, parts.digest(stored), head))
+            published.append(Published(number, records.chain_hash(head, stored), head))
             if isinstance(head.body, Init | Upgrade):
                 break  # the level that it states comes before what needs that level
         if self._kept is not None:
@@ -234,8 +244,9 @@ class Log:
         except ObjectNotFoundError:
             return None
 
-    async def _put(self, number: Commit, data: bytes, attempt: Attempt) -> bool:
-        """Whether this record won its number.
+    async def put(self, number: Commit, data: bytes, attempt: Attempt) -> bool:
+        """Put a record, and find out whether it won its number. `publish` is what calls this,
+        and a repair where the log cannot be followed up to its end.
 
         Bytes once sent for a number stay the same until the number is known to be another's:
         a put that is still under way somewhere can then only do what we wanted.

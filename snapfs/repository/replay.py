@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from snapfs.errors import DamagedError
+from snapfs.errors import DamagedError, LogGapError
 from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
@@ -39,12 +39,12 @@ async def replayed(repository: Repository) -> AsyncIterator[Replica]:
 
 async def fill_anew(
     store: Store, keys: Keys, world: World, path: Path, open_replica: Callable[[Path], Replica]
-) -> tuple[Replica, DamagedError | None]:
+) -> tuple[Replica, DamagedError | LogGapError | None]:
     """A new replica at `path`, all streams at the log's head, and what kept it from coming there.
 
     Where a part of a base is lost, it first comes to the record before that: what the base before
     and the records since name is kept until the next base. So for each of several such bases.
-    Raises what catching up raises, but DamagedError.
+    Raises what catching up raises, but DamagedError and LogGapError.
     """
     stops: list[Commit] = []
     "records at which to stop, so as not to begin with the base that follows"
@@ -54,9 +54,11 @@ async def fill_anew(
             for stop in sorted(stops):
                 await fill(store, keys, world, replica, stop)
             await fill(store, keys, world, replica)
+        except LogGapError as error:
+            return replica, error
         except DamagedError as error:
             base = await trio.to_thread.run_sync(replica.waits_for_base)
-            if base is None or base - 1 in stops:
+            if base is None or base - 1 in stops or replica.needs_base(base):
                 return replica, error
             log.warning("%s: base %d is passed over", error.what, base)
         except BaseException:

@@ -83,3 +83,47 @@ def test_a_mount_in_the_foreground_ends_well(elsewhere: Snapfs, tmp_path: Path) 
         eventually(lambda: os.path.ismount(mountpoint))
         elsewhere("umount", mountpoint)
         assert running.wait(20) == 0
+
+
+def test_going_on_without_a_record(elsewhere: Snapfs, tree: Path) -> None:
+    lose_record(elsewhere, 3)
+    told = elsewhere("repair", status=3)
+    assert "'snapfs repair --give-up'" in told.stderr
+    dry = elsewhere("repair", "--give-up", "--dry-run", "--json", status=3).json
+    assert (dry["given_up"], dry["sound"]) == ([], False)
+    told = elsewhere("repair", "--give-up")
+    assert "given up: 1 record of the log (3)" in told.text
+    assert "given up: 1 snapshot of web/two" in told.text
+    assert told.text.splitlines()[-1] == "nothing is damaged any more"
+    listed = elsewhere("snapshots", "--json").json
+    assert [one["source"] for one in listed] == ["one", "one"]
+    stored = sum(path.stat().st_size for path in (elsewhere.repository / "packs").rglob("*"))
+    elsewhere("ingest", tree, "--host", "web", "--name", "two")
+    assert "day" in elsewhere("ls", f"latest:{tree}", "--name", "two").text
+    now = sum(path.stat().st_size for path in (elsewhere.repository / "packs").rglob("*"))
+    assert now == stored, "nothing is stored again"
+    elsewhere("check", "--read-data")
+    # The machine that has seen record 3, and would still have a copy: it is told, and goes on.
+    elsewhere.environment["SNAPFS_STATE_DIR"] = str(elsewhere.home / "state")
+    failed = elsewhere("ingest", tree, "--host", "web", "--name", "one", status=1)
+    assert "given up" in failed.stderr
+    assert "'snapfs repair'" in failed.stderr
+    assert "built again" in elsewhere("repair").text
+    elsewhere("ingest", tree, "--host", "web", "--name", "one")
+    elsewhere("check")
+
+
+def test_going_on_without_names(elsewhere: Snapfs, tree: Path) -> None:
+    before = {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}
+    (tree / "day").write_text("2")
+    elsewhere("ingest", tree, "--host", "web", "--name", "one")
+    elsewhere.environment["SNAPFS_STATE_DIR"] = str(elsewhere.home / "newest")
+    for path in {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}:
+        if path not in before:
+            path.unlink()
+    given_up = elsewhere("repair", "--give-up", "--json").json["given_up"]
+    assert given_up == [{"record": 6, "host": "web", "source": "one", "snapshots": 1}]
+    elsewhere("ingest", tree, "--host", "web", "--name", "one")
+    assert len(elsewhere("snapshots", "--json").json) == 5
+    elsewhere("prune", "--now")
+    elsewhere("check", "--read-data")

@@ -248,14 +248,24 @@ BODIES: dict[str, records.Body] = {
     "base": records.Base(
         Commit(70), (3, 41), (_REF,), (records.BaseSource(1, (_REF,)), records.BaseSource(2, ()))
     ),
-}
+    "lost": records.Lost(
+        Commit(99), _NEW, (_REF,), (PACK,), host="höst", source="etc", complete=True,
+        time=1_763_000_000, anew=True,
+    ),
+    "give-up": records.GiveUp((17, 18), (records.GivenUp("höst", "etc", Commit(41)),)),
+    "full_base": records.Base(
+        Commit(70), (3, 41), (_REF,), (records.BaseSource(1, ()),), _NEW,
+        (records.BaseTree(1, "höst", "etc", 41, 7, complete=True),),
+    ),
+}  # fmt: skip
 NUMBERS = {kind: Commit(1 + at * 0x1_0000_0001) for at, kind in enumerate(BODIES)}
 
 
 def head(kind: str) -> records.Head:
     """The sample record of a kind."""
     previous = records.NO_HASH if kind == "init" else key("previous")
-    return records.Head(previous, name("attempt"), "höst", -5, "snapfs 0.1", BODIES[kind])
+    lost = key("lost record") if kind == "lost" else None
+    return records.Head(previous, name("attempt"), "höst", -5, "snapfs 0.1", BODIES[kind], lost)
 
 
 def encode_record(kind: str) -> bytes:

@@ -241,6 +241,26 @@ def test_a_base_part_of_entries_gives_its_rows(prefix: str) -> None:
 _PART = [samples.name("part"), 1234, samples.key("part hash"), [5, 6, 7]]
 BODIES: dict[str, dict[str, object]] = {
     "base": {"until": 70, "wanted": [3, 41], "blocks": [_PART], "sources": [[1, [_PART]], [2, []]]},
+    "full_base": {
+        "until": 70,
+        "wanted": [3, 41],
+        "blocks": [_PART],
+        "sources": [[1, []]],
+        "given": [1, 2, 5, 7, 2, 3],
+        "trees": [[1, "höst", "etc", 41, 7, True]],
+    },
+    "lost": {
+        "new": [1, 2, 5, 7, 2, 3],
+        "blocks": [_PART],
+        "packs": [samples.PACK],
+        "host": "höst",
+        "source": "etc",
+        "complete": True,
+        "time": 1_763_000_000,
+        "announced": 99,
+        "anew": True,
+    },
+    "give-up": {"lost": [17, 18], "trees": [["höst", "etc", 41]]},
     "init": {
         "repository": samples.REPOSITORY,
         "ring": "keys/ring/00000001",
@@ -278,7 +298,8 @@ def record(kind: str, prefix: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", list(BODIES))
 def test_a_record_gives_its_fields(kind: str, prefix: str) -> None:
     head = record(kind, prefix)
-    assert head.pop("body") == {"type": kind, **BODIES[kind]}
+    assert head.pop("body") == {"type": kind.removeprefix("full_"), **BODIES[kind]}
+    assert head.pop("instead_of", None) == (samples.key("lost record") if kind == "lost" else None)
     assert head == {
         "previous": bytes(32) if kind == "init" else samples.key("previous"),
         "attempt": samples.name("attempt"),

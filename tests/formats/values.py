@@ -194,6 +194,7 @@ _names = few(names)
 _texts = few(texts)
 _rings = st.integers(0, 2**32 - 1).map(lambda number: f"keys/ring/{number:08x}")
 replacements = st.builds(records.Replacement, counts, small, refs)
+_numbers = st.integers(1, MOST).map(Commit)
 bodies: st.SearchStrategy[records.Body] = st.one_of(
     st.builds(
         records.Init,
@@ -233,9 +234,33 @@ bodies: st.SearchStrategy[records.Body] = st.one_of(
         few(counts),
         few(refs),
         few(st.builds(records.BaseSource, counts, few(refs))),
+        news,
+        few(
+            st.builds(
+                records.BaseTree, counts, host_names, host_names, counts, counts, st.booleans()
+            )
+        ),
+    ),
+    st.builds(records.Lost, _numbers, news, few(refs), _names)
+    | st.builds(
+        records.Lost,
+        _numbers,
+        news,
+        few(refs),
+        _names,
+        host_names,
+        host_names,
+        st.booleans(),
+        signed,
+        st.booleans(),
+    ),
+    st.builds(
+        records.GiveUp,
+        few(counts),
+        few(st.builds(records.GivenUp, host_names, host_names, st.integers(1, MOST).map(Commit))),
     ),
 )
-heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies)
+heads = st.builds(records.Head, hashes, names, texts, signed, texts, bodies, st.none() | hashes)
 
 
 @st.composite

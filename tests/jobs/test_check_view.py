@@ -39,6 +39,7 @@ TOO_MANY = {
     "suspect": "INSERT INTO suspect VALUES (1, 2, 3)",
     "base": "INSERT INTO base VALUES (3, 2)",
     "lapsed": "INSERT INTO lapsed VALUES (2)",
+    "lost": "INSERT INTO lost VALUES (2, 3)",
 }
 "of tables that have no row to lose here"
 

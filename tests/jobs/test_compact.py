@@ -34,7 +34,7 @@ from tests.jobs.compacting import (
     sound,
 )
 from tests.jobs.ingesting import Machine
-from tests.jobs.repairing import directories, repaired
+from tests.jobs.repairing import DRY, directories, repaired
 from tests.jobs.test_prune import run
 from tests.jobs.twohosts import two_hosts
 
@@ -160,18 +160,41 @@ async def test_what_a_lost_part_of_a_base_restates_is_there_until_the_next(tmp_p
         del store.objects[objects.part(ref.name)]
         (problem,) = (await checked(one.repository)).problems
         assert (problem.object, problem.kind) == (objects.part(ref.name), ProblemKind.BASE)
-        assert "snapfs prune" in problem.hint
+        assert "snapfs repair" in problem.hint
+        report = await run(one.repository, IF_NEEDED)
+        assert report.base is not None
+        await run(one.repository, LOOSE)
+        await sound(one, other)
+
+
+@pytest.mark.parametrize("stream", ["blocks", "entries", "all"])
+async def test_a_machine_without_a_view_repairs_a_lost_base(stream: str, tmp_path: Path) -> None:
+    chance = random.Random(12)
+    async with two_hosts(tmp_path) as (one, other, store):
+        for _ in range(2):
+            await days(one, chance, 2)
+            await days(other, chance, 1)
+            await forget_some(one, chance, 1)
+            await run(one.repository, COMPACT)
+        await days(one, chance, 1)
+        await one.repository.catch_up_all()
+        refs = base_parts(one.repository)
+        for ref in {"blocks": refs[:1], "entries": refs[-1:], "all": refs}[stream]:
+            del store.objects[objects.part(ref.name)]
         with pytest.raises(DamagedError):
             async with open_view(store, directories(tmp_path / "new"), KEYS, World()) as new:
                 await new.catch_up_all()
-        repairing = await repaired(store, tmp_path / "new")
-        assert len(repairing.set_aside) == 1
+        dry = await repaired(store, tmp_path / "new", DRY)
+        assert (dry.base, dry.sound) == (None, False)
+        report = await repaired(store, tmp_path / "new")
+        assert len(report.set_aside) == 1
+        assert report.base is not None
+        assert report.sound
         async with open_view(store, directories(tmp_path / "new"), KEYS, World()) as new:
             await new.catch_up_all()
+            await one.repository.catch_up_all()
             assert differences(new.db, one.repository.db) == []
-        assert (await repaired(store, tmp_path / "new")).set_aside == ()
-        report = await run(one.repository, IF_NEEDED)
-        assert report.base is not None
+        assert (await repaired(store, tmp_path / "new")).base is None
         await run(one.repository, LOOSE)
         await sound(one, other)
 

@@ -83,7 +83,7 @@ def beside(
     repository: Repository, act: Callable[[], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Let something happen once, after a body was made and before it is put."""
-    put = repository.log._put
+    put = repository.log.put
     done: list[bool] = []
 
     async def late(number: Commit, data: bytes, attempt: Attempt) -> bool:
@@ -92,7 +92,7 @@ def beside(
             await act()
         return await put(number, data, attempt)
 
-    monkeypatch.setattr(repository.log, "_put", late)
+    monkeypatch.setattr(repository.log, "put", late)
 
 
 # --- by rules

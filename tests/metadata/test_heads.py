@@ -16,7 +16,7 @@ from snapfs.formats.records import (
     Tag,
     Upgrade,
 )
-from snapfs.metadata.heads import CONDEMNED, DELETING, GONE
+from snapfs.metadata.fates import CONDEMNED, DELETING, GONE
 from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from tests.formats.samples import REPOSITORY

@@ -116,3 +116,14 @@ def test_damage_is_told_in_our_words(tmp_path: Path, replica: Replica) -> None:
     local.db.close()
     with pytest.raises(ViewDamagedError):
         known(open_local(tmp_path), replica)
+
+
+def test_what_was_given_up_confirms_nothing(tmp_path: Path, replica: Replica) -> None:
+    """Its state is not what an entry of the same name is in, once its source goes on without it."""
+    with open_local(tmp_path).db as db:
+        local = Local(db)
+        local.begin_run(name("attempt 2"))
+        local.confirm([state()])
+    replica.db.execute("UPDATE log SET source = NULL WHERE number = 2")
+    with open_local(tmp_path).db as db:
+        assert known(Local(db), replica).size is None

@@ -1,6 +1,7 @@
 """All scenes by name."""
 
-from tests.trust import creations, ingests, takings
+from tests.trust import creations, ingests, mendings, takings
 from tests.trust.place import Scene
 
-SCENES: dict[str, Scene] = {**creations.SCENES, **ingests.SCENES, **takings.SCENES}
+_ALL = (creations.SCENES, ingests.SCENES, takings.SCENES, mendings.SCENES)
+SCENES: dict[str, Scene] = {name: scene for scenes in _ALL for name, scene in scenes.items()}

@@ -20,17 +20,29 @@ _ADVICE = {
     ProblemKind.LOG: "this machine has no copy of a lost record of the log: run 'snapfs repair' on "
     "one that has used this repository since the record was written, or bring the object back from "
     "a copy of the storage. Until then nothing can be written, and what is behind it cannot be "
-    "read by a machine that has not seen it",
+    "read by a machine that has not seen it. If nobody has it any more, 'snapfs repair --give-up' "
+    "goes on without it",
     ProblemKind.PART: "this machine has no copy of a lost part that holds names, or says that "
     "blocks moved: run 'snapfs repair' on the host whose files they are, or bring the object back "
     "from a copy of the storage. Other sources, and this one under another --name, are not "
-    "concerned by lost names; what is stored already is not stored again",
-    ProblemKind.BASE: "what a lost base restates is still there: this machine's database has it, "
-    "and 'snapfs prune' writes another base",
+    "concerned by lost names; what is stored already is not stored again. If nobody has it any "
+    "more, 'snapfs repair --give-up' goes on without it",
+    ProblemKind.BASE: "what a lost base restates is not there any more, or not all else is sound: "
+    "run 'snapfs repair' on the machine that wrote it, which has copies of it, or bring the "
+    "objects back from a copy of the storage",
 }
 "what to do about that which a repair cannot put right"
 _SHOWN = 5
 "objects that are named when they are put back"
+
+
+class GaveUpJson(msgspec.Struct):
+    """What the repository goes on without: a record of the log, or snapshots of a source."""
+
+    record: int
+    host: str | None
+    source: str | None
+    snapshots: int
 
 
 class RepairJson(msgspec.Struct):
@@ -40,7 +52,9 @@ class RepairJson(msgspec.Struct):
     sound: bool
     set_aside: list[str]
     put_back: list[str]
+    given_up: list[GaveUpJson]
     parts: int
+    base: int | None
     packs: int
     blocks_saved: int
     bytes_saved: int
@@ -57,10 +71,15 @@ class RepairJson(msgspec.Struct):
     metavar="PART",
     help="Read a part of it: 5% or 2G of it by chance, or the n-th of t parts, as in 1/7.",
 )
+@click.option(
+    "--give-up", is_flag=True, help="Go on without records and names that nobody has any more."
+)
 @click.option("--dry-run", "-n", is_flag=True, help="Only tell what is damaged.")
 @global_options
 @click.pass_obj
-def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_run: bool) -> int:
+def command(
+    given: Globals, read_data: bool, read_data_subset: str | None, give_up: bool, dry_run: bool
+) -> int:
     """Put right what a check finds. Nothing is deleted.
 
     A local database that is not what the log says is moved aside and built again. Every machine
@@ -70,6 +89,11 @@ def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_r
     which blocks are lost are read again by the next ingest, which heals them, and all older
     snapshots that have the same content.
 
+    Where this machine has no copy of a lost record of the log, or of names, run it on the others
+    that use the repository first. If nobody has one, --give-up goes on without: the repository can
+    be written to again, and snapshots that cannot be read without it are given up. Contents stay,
+    so that the next ingest stores nothing again. What was given up does not come back.
+
     Without --read-data only what is missing is found, and what was found before.
 
     The exit status is 3 where something is left that could not be repaired.
@@ -78,6 +102,7 @@ def command(given: Globals, read_data: bool, read_data_subset: str | None, dry_r
         host=socket.gethostname(),
         read=chosen_subset(read_data, read_data_subset),
         dry_run=dry_run,
+        give_up=give_up,
     )
     session = begin(given)
     report = run(lambda: _repair(session, options, quiet=given.json))
@@ -130,8 +155,11 @@ def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
         more = "" if len(report.put_back) <= _SHOWN else ", …"
         count = render.plural(len(report.put_back), "object")
         lines.append(f"{would}put back from this machine's copies: {count} ({names}{more})")
+    lines += _given_up(report)
     if report.parts:
         lines.append(f"{would}made again from packs: {render.plural(report.parts, 'part')}")
+    if report.base is not None:
+        lines.append(f"another base was written, record {report.base}, for one that lost parts")
     if report.packs and dry_run:
         lines.append(f"would be saved from: {render.plural(report.packs, 'damaged pack')}")
     elif report.packs:
@@ -145,11 +173,31 @@ def _done(report: RepairReport, *, dry_run: bool) -> list[str]:
     return lines
 
 
+def _given_up(report: RepairReport) -> list[str]:
+    numbers = [str(each.record) for each in report.given_up if not each.snapshots]
+    lines = []
+    if numbers:
+        shown = ", ".join(numbers[:_SHOWN]) + ("" if len(numbers) <= _SHOWN else ", …")
+        count = render.plural(len(numbers), "record")
+        lines.append(f"given up: {count} of the log ({shown})")
+    lines += [
+        f"given up: {render.plural(each.snapshots, 'snapshot')} of {each.host}/{each.source}"
+        for each in report.given_up
+        if each.snapshots
+    ]
+    if lines:
+        lines.append(
+            "run 'snapfs repair' on machines that say that they have what was given up, and "
+            "'snapfs ingest' before the next prune: what is stored is not stored again"
+        )
+    return lines
+
+
 def _verdict(report: RepairReport, *, dry_run: bool) -> str:
     if report.left is None:
         return "the rest is known once that is done"
     if report.left.sound:
-        done = report.put_back or report.parts or report.packs
+        done = report.put_back or report.given_up or report.parts or report.base or report.packs
         return "nothing is damaged" + (" any more" if done and not dry_run else "")
     found = f"{render.plural(report.left.problem_count, 'problem')}"
     return f"{found} found" if dry_run else f"{found} left, in {report.seconds:.1f} s"
@@ -161,7 +209,12 @@ def _json(report: RepairReport, options: RepairOptions) -> RepairJson:
         sound=report.sound,
         set_aside=list(report.set_aside),
         put_back=list(report.put_back),
+        given_up=[
+            GaveUpJson(each.record, each.host or None, each.source or None, each.snapshots)
+            for each in report.given_up
+        ],
         parts=report.parts,
+        base=report.base,
         packs=report.packs,
         blocks_saved=report.saved,
         bytes_saved=report.saved_bytes,

@@ -4,7 +4,8 @@ Records are applied to the replay up to the first that cannot be. Those behind a
 what they name is not to be taken for orphans.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,11 +20,12 @@ from snapfs.errors import (
     SourceMovedError,
     ViewDamagedError,
 )
-from snapfs.formats import objects, parts, records
+from snapfs.formats import objects, records
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, Head, Ingest, Init, Mend, Upgrade
+from snapfs.formats.records import Base, GiveUp, Head, Ingest, Init, Mend, Upgrade
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
+from snapfs.metadata import standins
 from snapfs.metadata.heads import Published
 from snapfs.model.identity import Commit
 from snapfs.repository import levels
@@ -36,6 +38,10 @@ _BATCH = 64
 _HINT = (
     "'snapfs repair' puts it back, on a machine that has used the repository since; else bring it"
     " back from a copy of the storage"
+)
+_OPEN_HINT = (
+    "'snapfs repair' on a machine that has seen the log as it was puts back what is missing; if "
+    "there is none, 'snapfs repair --give-up' goes on"
 )
 _UNFIT = (LogCutError, FormatError, SourceMovedError, ViewDamagedError)
 "what applying a record raises where it contradicts those before it"
@@ -62,6 +68,8 @@ class LogWalk:
         "number and hash of the last record that opened"
         self.broken: Commit | None = None
         "the first record that is missing, damaged or does not follow"
+        self.open: Commit | None = None
+        "a record that stands in for one that was not given up"
         self.unreached: dict[tuple[str, str], Unreached] = {}
         self.records = 0
         "that open"
@@ -87,6 +95,14 @@ class LogWalk:
                 numbers = []
         await self._read(numbers)
 
+    def report_open(self) -> None:
+        """Report where another record stands in for a lost one that nothing gives up."""
+        if self.broken is None:
+            self.open = standins.first_open(self._scratch.db)
+        if self.open is not None:
+            detail = "stands in for a lost record, and no record gives that up"
+            self._scratch.report(ProblemKind.LOG, objects.record(self.open), detail, _OPEN_HINT)
+
     async def note_leaving(self) -> None:
         """Learn what records since then have given up: a prune may run beside this check."""
         async for head in self._behind():
@@ -100,14 +116,16 @@ class LogWalk:
                 found.update({(each.record, each.index): each.part for each in head.body.parts})
         return found
 
-    async def base_behind(self) -> bool:
-        """Whether a base comes behind the last record that was looked at."""
-        async for head in self._behind():
-            if isinstance(head.body, Base):
-                return True
+    async def turns_behind(self) -> bool:
+        """Whether behind the last record that was looked at comes one because of which parts before
+        it are not applied: a base, or one that gives up what they say."""
+        async with aclosing(self._behind()) as heads:
+            async for head in heads:
+                if isinstance(head.body, Base | GiveUp):
+                    return True
         return False
 
-    async def _behind(self) -> AsyncIterator[Head]:
+    async def _behind(self) -> AsyncGenerator[Head, None]:
         """The records behind the last one that was looked at, as far as they open."""
         number = Commit(self.last + 1)
         while (stored := await self._get(number)) is not None:
@@ -169,7 +187,7 @@ class LogWalk:
         except (FormatError, NewerFormatError) as error:
             self._break(number, error.what)
             return None
-        before, self._before = self._before, (number, parts.digest(stored))
+        before, self._before = self._before, (number, records.chain_hash(head, stored))
         if before[0] == number - 1 and before[1] != head.previous:
             self._break(number, f"does not follow record {before[0]}, which is another")
         return Published(number, self._before[1], head)

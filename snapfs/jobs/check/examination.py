@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from snapfs.formats import objects
+from snapfs.formats.records import GivenUp
 from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.replay import Replay
 from snapfs.jobs.check.report import CheckReport
 from snapfs.jobs.check.scratch import Scratch
-from snapfs.metadata.replica import Piece, Replica
+from snapfs.metadata import need
+from snapfs.metadata.leftout_blocks import doomed_blocks
+from snapfs.metadata.replica import BLOCKS, Piece, Replica
 from snapfs.model.identity import Commit
 
 
@@ -42,6 +46,11 @@ class Examination:
         return self._walk.broken
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether records are lost, or what was given up of them is not said."""
+        return self._walk.broken is not None or self._walk.open is not None
+
+    @property
     def whole(self) -> bool:
         """Whether the whole log could be replayed, with parts that were made again."""
         return self._walk.broken is None and self._replay.whole
@@ -59,6 +68,68 @@ class Examination:
                 " ON n.name = r.object WHERE n.hash IS NOT NULL"
             )
         )
+
+    def lost_blocks(self) -> Piece | None:
+        """The block part at which the replay has stopped, because it cannot be made again."""
+        piece = self._replay.stopped_at(BLOCKS)
+        return None if piece is None or piece.base else piece
+
+    def tree_of(self, record: Commit) -> tuple[GivenUp, ...]:
+        """The source whose commit a record is, from there on; empty where it is none."""
+        row = self._scratch.db.row(
+            "SELECT o.host, o.name FROM log l JOIN source o ON o.number = l.source"
+            " WHERE l.number = ?",
+            (record,),
+        )
+        return (GivenUp(row[0], row[1], record),) if row else ()
+
+    def lost_trees(self) -> tuple[GivenUp, ...]:
+        """The sources whose entries cannot be read, from which record on. None where that is so
+        because blocks cannot be."""
+        found = []
+        for host, name, number in self._scratch.db.rows(
+            "SELECT host, name, number FROM source ORDER BY number"
+        ):
+            piece = self._replay.stopped_at(number)
+            if piece is not None and not piece.base:
+                found.append(GivenUp(host, name, piece.record))
+        return tuple(found) if self._replay.stopped_at(BLOCKS) is None else ()
+
+    def pruned_snapshots(self) -> list[bytes]:
+        """The snapshots that are wanted, and need what a prune has deleted. Reads all entries for
+        each.
+
+        Where a record is lost, that was what had forgotten them: no prune deletes what is needed.
+        """
+        db = self._scratch.db
+        if not db.row("SELECT 1 FROM lost LIMIT 1"):
+            return []
+        doomed = set(doomed_blocks(db, self.replica.tip().number))
+        found = []
+        for number, id_ in db.rows(
+            "SELECT number, id FROM snapshot WHERE complete AND forgotten IS NULL ORDER BY number"
+        ) if doomed else ():  # fmt: skip
+            needed = need.needed_blocks(db, need.commits_of(db, [number]))
+            if any(block in needed for block in doomed):
+                found.append(id_)
+        return found
+
+    def unnamed_packs(self) -> list[bytes]:
+        """Packs that the store has, and of which no record says anything."""
+        names = self._scratch.db.rows(
+            "SELECT name FROM check_stored WHERE name NOT IN (SELECT name FROM check_named)"
+        )
+        found = (objects.pack_name(name) for (name,) in names)
+        return [
+            id_
+            for id_ in found
+            if id_
+            and not self._scratch.db.row(
+                "SELECT 1 FROM check_leaving WHERE id = ?1"
+                " UNION ALL SELECT 1 FROM pack WHERE name = ?1",
+                (id_,),
+            )
+        ]
 
     def damaged_packs(self) -> list[DamagedPack]:
         """The packs that problems were reported for, in order of number."""

@@ -40,16 +40,17 @@ async def note_stored(store: Store, scratch: Scratch) -> None:
         _insert(scratch, rows)
 
 
-async def check_packs(store: Store, scratch: Scratch) -> None:
+async def check_packs(store: Store, scratch: Scratch, *, listed: bool) -> None:
     """Report packs that are missing or of another size; note what is lost with them.
 
     Packs whose blocks have all moved elsewhere, as those are that a repair left, are no problem.
+    Nor are those that no part lists, where all parts are applied (`listed`): they were given up.
 
     Raises StoreError.
     """
     db = scratch.db
     for name, record, number in db.rows(_ABSENT):
-        if number is not None and scratch.is_emptied(number):
+        if scratch.is_emptied(number) if number is not None else listed:
             continue
         if await _is_there(store, name):
             continue  # a listing may lag behind

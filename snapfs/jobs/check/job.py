@@ -19,6 +19,7 @@ from snapfs.jobs.check.report import Checked, CheckOptions, CheckReport
 from snapfs.jobs.check.scratch import Scratch, open_scratch
 from snapfs.jobs.check.view import compare_view
 from snapfs.jobs.progress import Progress
+from snapfs.metadata.replica import BLOCKS
 from snapfs.repository.repository import Repository
 
 
@@ -77,6 +78,7 @@ class _Run:
         self._begin("replaying the log")
         self._compared = await compare_view(repository.state, self.walk, self.replay, scratch)
         await self.walk.follow()
+        self.walk.report_open()
         await self.replay.run()
         await self.replay.verify_rest()
 
@@ -86,7 +88,8 @@ class _Run:
         await inventory.note_stored(store, scratch)
         if inventory.absent_packs(scratch):
             await self.walk.note_leaving()
-        await inventory.check_packs(store, scratch)
+        listed = self.walk.broken is None and self.replay.stopped_at(BLOCKS) is None
+        await inventory.check_packs(store, scratch, listed=listed)
         if self._options.read is not None:
             self._begin("reading packs")
             reading = PackReading(self._repository, scratch, self.walk, self._checked)

@@ -18,6 +18,7 @@ from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.rebuild import rebuild_block_part
 from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
+from snapfs.metadata import standins
 from snapfs.metadata.database import Row
 from snapfs.metadata.replica import BLOCKS, AnyPart, Piece
 from snapfs.metadata.superseded import named_until
@@ -37,8 +38,8 @@ _ENTRIES_HINT = (
     " of the storage"
 )
 _BASE_HINT = (
-    "nothing is lost yet, for what it restates is there until the next one: 'snapfs repair' builds "
-    "the local database without it, and 'snapfs prune' puts another in its place"
+    "what it restates is there until the next one: 'snapfs repair' puts it back, or goes round it "
+    "and puts another in its place"
 )
 _FAULTS = (FormatError, NewerFormatError, ViewDamagedError)
 
@@ -52,7 +53,7 @@ class Replay:
         self._keys = keys
         self._scratch = scratch
         self._replica = scratch.replica
-        self._stopped: dict[int, Position] = {}
+        self._stopped: dict[int, Piece] = {}
         self.parts = 0
         "that open"
         self.rebuilt: list[Piece] = []
@@ -62,6 +63,10 @@ class Replay:
     def whole(self) -> bool:
         """Whether no stream has stopped."""
         return not self._stopped
+
+    def stopped_at(self, stream: int) -> Piece | None:
+        """The part of a stream that could not be applied, if there is one."""
+        return self._stopped.get(stream)
 
     def streams(self) -> list[int]:
         """All streams; the blocks first, for entries refer to them."""
@@ -88,6 +93,7 @@ class Replay:
         """Compare what could not be applied with its hash, so that all damage is named at once."""
         self._pass_over_replaced()
         self._pass_over_restated()
+        self._pass_over_given_up()
         while rows := self._scratch.db.rows(
             "SELECT name, id, record, size, hash FROM check_named"
             " WHERE NOT seen AND hash IS NOT NULL LIMIT ?",
@@ -99,7 +105,7 @@ class Replay:
         """Entries of a record need its blocks."""
         stopped = self._stopped.get(BLOCKS)
         if stream != BLOCKS and stopped is not None:
-            return min(end, (stopped[0], 0))
+            return min(end, (stopped.record, 0))
         return end
 
     async def _advance(self, stream: int, end: Position) -> bool:
@@ -113,7 +119,7 @@ class Replay:
             if part is None and stream == BLOCKS and not piece.base:
                 part = await self._rebuild(piece)
             if part is None or not await trio.to_thread.run_sync(self._apply, piece, part):
-                self._stopped[stream] = (piece.record, piece.index)
+                self._stopped[stream] = piece
                 return False
         return bool(pieces)
 
@@ -127,6 +133,11 @@ class Replay:
         """Nor are those that a base takes the place of; a prune may have deleted them."""
         base = self._replica.newest_base()
         for ref in named_until(self._scratch.db, base.until) if base else ():
+            self._scratch.note_seen(ref.name)
+
+    def _pass_over_given_up(self) -> None:
+        """Nor are those of commits that are none any more."""
+        for ref in standins.given_up_parts(self._scratch.db):
             self._scratch.note_seen(ref.name)
 
     async def _rebuild(self, piece: Piece) -> BlockPart | None:

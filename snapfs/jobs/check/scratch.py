@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from snapfs.formats import objects, records
-from snapfs.formats.records import Condemn, Delete, Gone, Head, Ingest, Mend
+from snapfs.formats.records import AddsPacks, Delete, Gone, Head, Mend
 from snapfs.jobs.check.report import LISTED, Problem, ProblemKind
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.database import Database, Row
@@ -80,7 +80,7 @@ class Scratch:
             (objects.part(ref.name), ref.name, number, ref.size, ref.hash)
             for ref in records.named_parts(body)
         ]
-        if isinstance(body, Ingest | Condemn | Mend):
+        if isinstance(body, AddsPacks):
             rows += [(objects.pack(name), name, number, None, None) for name in body.packs]
         self.db.execute_many("INSERT OR IGNORE INTO check_named VALUES (?, ?, ?, ?, ?, 0)", rows)
         if isinstance(body, Mend):

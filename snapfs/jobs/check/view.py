@@ -44,7 +44,7 @@ class View:
         """Compare with a replay that has the heads up to `position`; whether that was possible."""
         if walk.broken is not None or not self._is_of_this_log(walk):
             return False
-        if await walk.base_behind() or not self._is_behind_base(replay):
+        if await walk.turns_behind() or not self._is_behind_base(replay):
             return False  # the parts that would lead to where it stands may be gone
         await replay.run({stream: self._end(stream) for stream in replay.streams()})
         if not replay.whole:
@@ -66,6 +66,8 @@ class View:
             detail = f"is missing: the log was cut, this machine knows it up to record {number}"
             self._scratch.report(ProblemKind.LOG, name, detail, _CUT_HINT)
             return False
+        if self._has_what_was_given_up():
+            return False
         known, found = (
             db.row("SELECT attempt, hash FROM log WHERE number = ?", (number,)) or (b"", b"")
             for db in (self._db, self._scratch.db)
@@ -75,6 +77,17 @@ class View:
             self._scratch.report(ProblemKind.LOG, objects.record(number), detail, _CUT_HINT)
             return False
         return True
+
+    def _has_what_was_given_up(self) -> bool:
+        """Report where others stand in for records that this machine has seen."""
+        for number, head in self._scratch.db.rows(
+            "SELECT l.number, l.head FROM lost JOIN log l ON l.number = record"
+        ):
+            known = self._db.row("SELECT head FROM log WHERE number = ?", (number,))
+            if known is not None and known[0] != head:
+                self._report("log", f"has record {number}, which was lost and given up")
+                return True
+        return False
 
     def _is_behind_base(self, replay: Replay) -> bool:
         """Whether all streams that have rows have passed the newest base."""

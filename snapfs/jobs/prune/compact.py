@@ -9,17 +9,18 @@ cleaned up by a later prune. Parts that bases have replaced go the way of all th
 import logging
 from collections.abc import Iterable
 
+import msgspec
 import trio
 
 from snapfs.errors import DamagedError, DeltaVoidError
 from snapfs.formats.bases import BasePart
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, BaseSource
+from snapfs.formats.records import Base, BaseSource, New
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.prune.survey import check_view
 from snapfs.metadata import need
 from snapfs.metadata.baseloading import BaseLoading
-from snapfs.metadata.bases import Standpoint
+from snapfs.metadata.bases import Standpoint, bounds, trees
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
 from snapfs.metadata.leftout_blocks import doomed_blocks
@@ -63,7 +64,7 @@ async def compact(repository: Repository, replica: Replica, options: PruneOption
         )
         for each in body.sources
     ]
-    body = Base(until, body.wanted, blocks, tuple(sources))
+    body = msgspec.structs.replace(body, blocks=blocks, sources=tuple(sources))
     await _prove(repository, replica, body)
     attempt = Attempt(repository.world.random(16))
     try:
@@ -87,13 +88,22 @@ def _begin(replica: Replica, options: PruneOptions, now_ns: int) -> Base:
     known = {number for (number,) in db.rows("SELECT number FROM snapshot")}
     wanted = sorted({number for held in commits.values() for number in held if number in known})
     numbers = db.rows("SELECT DISTINCT source FROM snapshot ORDER BY source")
-    return Base(until, tuple(wanted), (), tuple(BaseSource(number, ()) for (number,) in numbers))
+    return Base(
+        until, tuple(wanted), (), tuple(BaseSource(number, ()) for (number,) in numbers),
+        New(*(getattr(bounds(db, until), kind) for kind in New.__struct_fields__)), trees(db),
+    )  # fmt: skip
 
 
 def _drop(replica: Replica, body: Base) -> None:
     """Let the replay drop what the base leaves out, as every replica will."""
     for loading in _loadings(replica, body):
         loading.leave_out(_nobody_else)
+    # A source all of whose commits were given up has no rows, and no place in the base.
+    streams = msgspec.json.encode([each.source for each in body.sources]).decode()
+    replica.db.execute(
+        "DELETE FROM cursor WHERE stream <> ? AND stream NOT IN (SELECT value FROM json_each(?))",
+        (BLOCKS, streams),
+    )
 
 
 def _nobody_else() -> None:

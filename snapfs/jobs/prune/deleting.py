@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import trio
 
 from snapfs.formats import records
-from snapfs.formats.records import Condemn, Delete, Ingest, Mend, Recall
+from snapfs.formats.records import AddsPacks, Delete, Recall
 from snapfs.jobs.prune.survey import Survey
 from snapfs.metadata import need
-from snapfs.metadata.heads import CONDEMNED
+from snapfs.metadata.fates import CONDEMNED
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.replay import catch_up_apart
 from snapfs.repository.repository import Repository
@@ -94,6 +94,6 @@ def _claimed(found: Survey) -> set[bytes]:
 
 
 def _named(body: records.Body) -> Iterator[bytes]:
-    if isinstance(body, Ingest | Condemn | Mend):
+    if isinstance(body, AddsPacks):
         yield from body.packs
     yield from (ref.name for ref in records.named_parts(body))

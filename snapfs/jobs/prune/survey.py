@@ -15,7 +15,7 @@ from snapfs.metadata import need
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
-from snapfs.metadata.heads import CONDEMNED, DELETING
+from snapfs.metadata.fates import CONDEMNED, DELETING
 from snapfs.metadata.replica import Replica
 from snapfs.metadata.superseded import superseded_parts
 from snapfs.model.identity import Commit

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from snapfs.errors import FormatError, NewerFormatError
 from snapfs.formats import parts, records
+from snapfs.formats.records import GiveUp, Lost
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
 
@@ -12,6 +13,9 @@ class _Link(NamedTuple):
     hash: bytes
     previous: bytes | None
     "None of a record that only a newer program can read"
+    gives_up: tuple[int, ...] = ()
+    announced: int = 0
+    "of a stand-in: the record that gives up the lost one"
 
 
 class Chain:
@@ -42,8 +46,13 @@ class Chain:
         What a record of the store follows was there, and so was what that follows. What follows
         the last record of the store is the end of the log that was lost. But what follows a record
         in the middle, and does not lead to the next one, is of another log: an old state of the
-        storage was brought back, and others went on from there.
+        storage was brought back, and others went on from there. What the store says to be given up
+        does not come back either: somebody may have gone on without it.
         """
+        for at in sorted(self._links):
+            for number in map(Commit, self._links[at].gives_up):
+                if number in self._copies and self._copies[number].announced < at:
+                    del self._copies[number]
         proven: list[Commit] = []
         for number in sorted(self._copies, reverse=True):
             after = self._links.get(Commit(number + 1))
@@ -77,4 +86,6 @@ class Chain:
             return _Link(parts.digest(data), None)
         except FormatError:
             return None
-        return _Link(parts.digest(data), head.previous)
+        gives_up = head.body.lost if isinstance(head.body, GiveUp) else ()
+        announced = head.body.announced if isinstance(head.body, Lost) else 0
+        return _Link(records.chain_hash(head, data), head.previous, gives_up, announced)

@@ -36,7 +36,10 @@ def _missing(state: State, copies: Copies) -> dict[str, bytes]:
     with Database.open_readonly(state.replica) as db:
         wanted = {
             objects.record(number): hash_
-            for number, hash_ in db.stream("SELECT number, hash FROM log ORDER BY number")
+            for number, hash_ in db.stream(
+                "SELECT number, hash FROM log WHERE number NOT IN (SELECT record FROM lost)"
+                " ORDER BY number"
+            )
         }
         wanted.update(parts_in_use(db))
     known = {**copies.hashes(objects.LOG), **copies.hashes(objects.PARTS)}

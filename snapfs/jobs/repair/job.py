@@ -1,10 +1,11 @@
 """Running a repair: the view first, for everything else is written through it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
+from snapfs.errors import ViewDamagedError
 from snapfs.formats import objects
 from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.job import check, examined
@@ -13,9 +14,13 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.repair import view
 from snapfs.jobs.repair.completing import complete_copies
 from snapfs.jobs.repair.contents import mend_packs
+from snapfs.jobs.repair.givingup import forget_again, give_up_blocks, give_up_trees
 from snapfs.jobs.repair.parts import mend_parts
 from snapfs.jobs.repair.putback import PutBack, open_copies
-from snapfs.jobs.repair.report import RepairOptions, RepairReport
+from snapfs.jobs.repair.rebasing import mend_base
+from snapfs.jobs.repair.report import GaveUp, RepairOptions, RepairReport
+from snapfs.jobs.repair.standingin import StandIns
+from snapfs.metadata.standins import given_up
 from snapfs.repository.keys import Keys
 from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories, State
@@ -42,6 +47,10 @@ async def repair(
     return work.report
 
 
+_REBUILDS = 3
+"of the local database: what is given up meanwhile is one reason more"
+
+
 @dataclass(slots=True)
 class _Repair:
     """One repair."""
@@ -53,6 +62,12 @@ class _Repair:
     progress: Progress
     world: World
     report: RepairReport = field(default_factory=RepairReport)
+    _broken: bool = False
+    "the log has a gap"
+    _lacks_base: bool = False
+    "parts of the newest base are lost"
+    _given_up_from: list[int] = field(default_factory=list)
+    "records from which on a source's commits were given up"
 
     async def run(self) -> None:
         state = State(self.directories, self.keys.repository)
@@ -67,18 +82,21 @@ class _Repair:
     async def _mend(self, state: State, back: PutBack) -> None:
         self._begin("looking for lost records")
         self.report.put_back += await back.log(self.keys)
-        if not await view.can_be_opened(self.store, self.directories, self.keys, self.world):
+        here = (self.store, self.directories, self.keys, self.world)
+        if not await view.can_be_opened(*here):
             await self._rebuild_view(state)
             if self.options.dry_run:
                 return
-        elif await view.begins_with_a_lost_base(
-            self.store, self.directories, self.keys, self.world
-        ):
+        elif await view.begins_with_a_lost_base(*here):
             await self._rebuild_view(state)
-        if not await self._examine_and_mend(back):
+        for _ in range(_REBUILDS):
+            is_right = await self._examine_and_mend(back)
+            if is_right and (self._broken or not await view.has_what_was_given_up(*here)):
+                break
             await self._rebuild_view(state)
-            if not self.options.dry_run:
-                await self._examine_and_mend(back)
+            if self.options.dry_run:
+                break
+        await self._mend_base(here)
         await self._rebuild_local(state)
         await self._look_again()
 
@@ -91,29 +109,85 @@ class _Repair:
                 examined(repository, check_options, self.progress) as examination,
             ):
                 self.report.found = self.report.found or examination.report
-                is_right = _view_is_right(examination.report)
+                is_right = not _has(examination.report, ProblemKind.DATABASE)
+                self._broken = examination.broken is not None
+                self._lacks_base = _has(examination.report, ProblemKind.BASE)
                 found = await back.parts(examination, self.report.put_back)
                 self.report.put_back += found
                 if self.options.dry_run:
                     await trio.to_thread.run_sync(self._plan, examination)
-                elif not found and is_right and examination.broken is None:
-                    await self._mend_packs(repository, examination)
-            if self.options.dry_run or not found:
+                    return is_right
+                again = bool(found)
+                if not found and is_right:
+                    try:
+                        again = await self._mend_repository(repository, examination, back)
+                    except ViewDamagedError:
+                        return False  # it has what was given up
+            if not again:
                 return is_right
-            # What a lost part hid can be seen now.
+            # What was lost hid more, which can be seen now.
+
+    async def _mend_repository(
+        self, repository: Repository, examination: Examination, back: PutBack
+    ) -> bool:
+        """Mend what copies are of no help for; whether another look may find more."""
+        if examination.broken is None:
+            await self._mend_parts(repository, examination)
+        if self.options.give_up and await self._give_up(repository, examination, back):
+            return True
+        if examination.broken is None:
+            await self._mend_packs(repository, examination)
+        return False
+
+    async def _give_up(
+        self, repository: Repository, examination: Examination, back: PutBack
+    ) -> bool:
+        """Go on without something that is lost; false if there is nothing, or nothing more."""
+        self._begin("going on without what is lost")
+        if examination.has_gaps:
+            stand_ins = StandIns(repository, examination, back, self.options.host)
+            await stand_ins.fill()
+            told = {each.record for each in self.report.given_up}
+            new = sorted(stand_ins.given_up - told)
+            self.report.given_up += tuple(GaveUp(number) for number in new)
+            return bool(stand_ins.given_up)
+        lost = examination.lost_blocks()
+        trees = examination.lost_trees()
+        self._given_up_from += [tree.begin for tree in trees]
+        if lost is not None:
+            self._given_up_from += [tree.begin for tree in examination.tree_of(lost.record)]
+            given_up = await give_up_blocks(repository, examination, lost, self.options.host)
+            self.report.parts += not given_up
+            return True
+        if trees:
+            await give_up_trees(repository, trees, self.options.host)
+            return True
+        if await forget_again(repository, examination, self.options.host):
+            return True
+        begin = min([each.record for each in self.report.given_up] + self._given_up_from, default=0)
+        if begin:
+            self.report.given_up += await trio.to_thread.run_sync(_snapshots, examination, begin)
+        return False
+
+    async def _mend_parts(self, repository: Repository, examination: Examination) -> None:
+        self._begin("repairing")
+        self.report.parts += await mend_parts(repository, examination, self.options.host)
 
     async def _mend_packs(self, repository: Repository, examination: Examination) -> None:
-        self._begin("repairing")
-        host = self.options.host
-        self.report.parts += await mend_parts(repository, examination, host)
         self.report.packs += len(examination.damaged_packs())
-        await mend_packs(repository, examination, self.report, self.progress, host)
+        await mend_packs(repository, examination, self.report, self.progress, self.options.host)
 
     def _plan(self, examination: Examination) -> None:
         names = {objects.part(piece.ref.name) for piece in examination.rebuilt}
         self.report.parts = len(names.difference(self.report.put_back))
         packs = examination.damaged_packs() if examination.broken is None else []
         self.report.packs = len(packs)
+
+    async def _mend_base(self, here: tuple[Store, Directories, Keys, World]) -> None:
+        if self._lacks_base and not self._broken and not self.options.dry_run:
+            self._begin("restating what is there")
+            async with open_view(*here) as repository:
+                self.report.base = await mend_base(repository, self.options.host)
 
     async def _look_again(self) -> None:
         """Check what is left. Where nothing was done it is what was found."""
@@ -126,7 +200,10 @@ class _Repair:
 
     def _did_anything(self) -> bool:
         report = self.report
-        return bool(report.set_aside or report.put_back or report.parts or report.packs)
+        return bool(
+            report.set_aside or report.put_back or report.given_up or report.parts or report.packs
+            or report.base
+        )  # fmt: skip
 
     async def _rebuild_view(self, state: State) -> None:
         self._begin("building the local database again")
@@ -146,5 +223,16 @@ class _Repair:
         self.progress.doing = doing
 
 
-def _view_is_right(report: CheckReport) -> bool:
-    return not any(problem.kind is ProblemKind.DATABASE for problem in report.problems)
+def _snapshots(examination: Examination, begin: int) -> tuple[GaveUp, ...]:
+    """The snapshots that were given up with records from this one on, by source."""
+    found: dict[tuple[str, str], GaveUp] = {}
+    for number, body in given_up(examination.replica.db):
+        if number >= begin and body.complete:
+            source = (body.host, body.source)
+            seen = found.get(source, GaveUp(number, *source))
+            found[source] = replace(seen, snapshots=seen.snapshots + 1)
+    return tuple(found.values())
+
+
+def _has(report: CheckReport, kind: ProblemKind) -> bool:
+    return any(problem.kind is kind for problem in report.problems)

@@ -142,9 +142,10 @@ class PutBack:
         kept = {number: name for name in self.copies.names(objects.LOG)
                 if (number := objects.record_number(name)) is not None}  # fmt: skip
         chain, judged = Chain(keys), dict[str, bytes | None]()
-        last = await self._last_record(max(kept, default=0))
-        for begin in range(1, last + 1, _BATCH) if kept else ():
-            numbers = [Commit(at) for at in range(begin, min(begin + _BATCH, last + 1))]
+        # Not all numbers up to the last: anybody can put an object of any name into the store.
+        listed = sorted({*kept, *await self._listed_records()}) if kept else []
+        for begin in range(0, len(listed), _BATCH):
+            numbers = listed[begin : begin + _BATCH]
             found = await self._get_all([objects.record(number) for number in numbers])
             for number, (name, data) in zip(numbers, found.items(), strict=True):
                 if not chain.add(number, data) and number in kept:
@@ -172,18 +173,23 @@ class PutBack:
 
     async def _put(self, name: str, damaged: bytes | None) -> bool:
         copy = self.copies.get(name)
-        if copy is None or damaged == copy:
-            return False
+        return copy is not None and damaged != copy and await self.replace(name, damaged, copy)
+
+    async def replace(self, name: str, damaged: bytes | None, data: bytes) -> bool:
+        """Put an object where nothing is, or this damaged one, which is saved on this machine.
+
+        False where another process was first. Raises StoreError, LocalError.
+        """
         if damaged is None:
             try:
-                await self.store.put(name, copy, if_absent=True)
+                await self.store.put(name, data, if_absent=True)
             except ObjectExistsError:
                 return False  # another process was first, with this object or a later one
             return True
         await trio.to_thread.run_sync(self._save, name, damaged)
         if await self._get(name) != damaged:
             return False  # what was found damaged is not there any more
-        await self.store.put(name, copy)
+        await self.store.put(name, data)
         return True
 
     def _save(self, name: str, damaged: bytes) -> None:
@@ -201,7 +207,7 @@ class PutBack:
         Its marker may say so, or any object that is the same as its copy: a key object, or one of
         the first records. A store without a log holds no repository, and none is to come back.
         """
-        if await self._last_record(0) == 0:
+        if not await self._listed_records():
             return False
         if _is_marker_of(stored.get(objects.MARKER), repository):
             return True
@@ -217,11 +223,10 @@ class PutBack:
         found = await self._get_all(names)
         return any(data is not None and _is_readable_slot(data) for data in found.values())
 
-    async def _last_record(self, known: int) -> int:
-        """The last record that the store has, or a later one that is known."""
-        async for item in self.store.list(objects.LOG, after=objects.record(Commit(known))):
-            known = max(known, objects.record_number(item.name) or 0)
-        return known
+    async def _listed_records(self) -> list[Commit]:
+        """The numbers of the records that the store lists."""
+        numbers = [objects.record_number(item.name) async for item in self.store.list(objects.LOG)]
+        return [number for number in numbers if number is not None]
 
     def _is_lost(self, name: str, stored: bytes | None) -> bool:
         copy = self.copies.get(name)

@@ -15,8 +15,23 @@ class RepairOptions:
     read: Subset | None = None
     "packs whose data is read to find damage; None for no pack but those of which it is known"
     dry_run: bool = False
+    give_up: bool = False
+    "go on without records and parts that this machine has no copies of"
     listed_paths: int = 100
     "affected paths that the report lists one by one"
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """A record of the log, or snapshots of one source, that nobody has any more."""
+
+    record: int
+    "the record, or the first of the snapshots' records"
+    host: str = ""
+    source: str = ""
+    "of the snapshots"
+    snapshots: int = 0
+    "0 for a record of the log"
 
 
 @dataclass(slots=True)
@@ -30,7 +45,11 @@ class RepairReport:
     found: CheckReport | None = None
     "None for a dry run where the local database cannot be opened: no more can be said then"
     parts: int = 0
-    "lost block parts that were written again"
+    "lost block parts that were written again, or an empty one where nothing says what they said"
+    given_up: tuple[GaveUp, ...] = ()
+    "what the repository goes on without"
+    base: int | None = None
+    "the record that restates what a base of which parts are lost did"
     packs: int = 0
     "damaged packs whose blocks were looked at, one by one"
     saved: int = 0

@@ -34,6 +34,21 @@ async def can_be_opened(store: Store, directories: Directories, keys: Keys, worl
         return False
 
 
+async def has_what_was_given_up(
+    store: Store, directories: Directories, keys: Keys, world: World
+) -> bool:
+    """Whether this machine's view is not of this log any more: a repair on another machine gave up
+    something that it has. Raises NewerFormatError, StoreError, LocalError."""
+    async with open_view(store, directories, keys, world) as repository:
+        try:
+            await repository.log.catch_up()
+        except ViewDamagedError:
+            return True
+        except LogCutError:
+            return False  # the check says what is the matter
+    return False
+
+
 async def begins_with_a_lost_base(
     store: Store, directories: Directories, keys: Keys, world: World
 ) -> bool:
