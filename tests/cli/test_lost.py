@@ -89,6 +89,7 @@ def test_going_on_without_a_record(elsewhere: Snapfs, tree: Path) -> None:
     lose_record(elsewhere, 3)
     told = elsewhere("repair", status=3)
     assert "'snapfs repair --give-up'" in told.stderr
+    assert "hosts that have written to it, the last first: web" in told.stderr
     dry = elsewhere("repair", "--give-up", "--dry-run", "--json", status=3).json
     assert (dry["given_up"], dry["sound"]) == ([], False)
     told = elsewhere("repair", "--give-up")

@@ -140,6 +140,9 @@ def _advise(left: CheckReport) -> None:
     for kind, advice in _ADVICE.items():
         if kind in kinds:
             print(advice, file=sys.stderr)
+    if kinds & _ADVICE.keys() and left.hosts:
+        names = ", ".join(left.hosts[:_SHOWN]) + ("" if len(left.hosts) <= _SHOWN else ", …")
+        print(f"hosts that have written to it, the last first: {names}", file=sys.stderr)
 
 
 def _done(report: RepairReport, *, dry_run: bool) -> list[str]:

@@ -73,6 +73,8 @@ class LogWalk:
         self.unreached: dict[tuple[str, str], Unreached] = {}
         self.records = 0
         "that open"
+        self.hosts: dict[str, Commit] = {}
+        "who has written records, and the last one of each"
 
     @property
     def last(self) -> Commit:
@@ -170,6 +172,7 @@ class LogWalk:
         with self._scratch.db.writing():
             for published in opened:
                 self._scratch.note_head(published.number, published.head)
+                self.hosts[published.head.host] = published.number
         sound: list[Published] = []
         for published in opened:
             if self.broken is None or published.number < self.broken:

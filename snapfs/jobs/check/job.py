@@ -108,6 +108,7 @@ class _Run:
             affected_count=self._casualties.count,
             checked=checked,
             orphans=inventory.orphans(scratch) if self.walk.broken is None else None,
+            hosts=tuple(sorted(self.walk.hosts, key=lambda host: -self.walk.hosts[host])),
             compared=self._compared,
             seconds=seconds,
         )

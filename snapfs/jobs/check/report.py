@@ -106,6 +106,8 @@ class CheckReport:
     checked: Checked
     orphans: Orphans | None
     "None where the log is damaged, so that it is not known"
+    hosts: tuple[str, ...]
+    "that have written to the repository, who did so last first"
     compared: bool
     "whether this machine's view could be compared with a replay of the log"
     seconds: float
