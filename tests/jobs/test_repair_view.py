@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from snapfs.errors import BusyError, LogCutError, ViewDamagedError
+from snapfs.errors import BusyError, ViewDamagedError
 from snapfs.formats import objects
 from snapfs.jobs.repair import view
 from snapfs.model.identity import Commit
@@ -100,16 +100,18 @@ async def test_not_while_somebody_has_it_open(tmp_path: Path) -> None:
         assert (await repaired(store, tmp_path)).sound
 
 
-async def test_not_where_the_log_cannot_be_replayed(tmp_path: Path) -> None:
-    """A view that does not open stays too: it is not known to be worth less than none."""
+async def test_with_a_lost_record(tmp_path: Path) -> None:
+    """The new view has what comes before it. The old one is set aside, whatever it may be worth."""
     async with left_alone(tmp_path) as (store, state):
         del store.objects[objects.record(Commit(4))]
         without_copies(tmp_path)
         _garbage(state.replica)
-        with pytest.raises(LogCutError):
-            await repaired(store, tmp_path)
-        assert quarantined(tmp_path) == []
-        assert state.replica.read_bytes().startswith(b"no database")
+        report = await repaired(store, tmp_path)
+        assert not report.sound
+        (name,) = quarantined(tmp_path)
+        assert (state.directory / name).read_bytes().startswith(b"no database")
+        async with open_view(store, directories(tmp_path), KEYS, World()) as repository:
+            assert repository.replica.tip().number == 3
 
 
 async def test_with_a_lost_part(tmp_path: Path) -> None:

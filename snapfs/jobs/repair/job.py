@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from snapfs.errors import ViewDamagedError
+from snapfs.errors import DamagedError, ViewDamagedError
 from snapfs.formats import objects
 from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.job import check, examined
@@ -47,6 +47,8 @@ async def repair(
     return work.report
 
 
+_LOOKS = 100
+"at what a mended loss had hidden: each is at another loss"
 _REBUILDS = 3
 "of the local database: what is given up meanwhile is one reason more"
 
@@ -103,7 +105,7 @@ class _Repair:
     async def _examine_and_mend(self, back: PutBack) -> bool:
         """Mend what is damaged in the repository; false, and nothing done, if the view is wrong."""
         check_options = CheckOptions(self.options.read, self.options.listed_paths)
-        while True:
+        for _ in range(_LOOKS):
             async with (
                 open_view(self.store, self.directories, self.keys, self.world) as repository,
                 examined(repository, check_options, self.progress) as examination,
@@ -126,6 +128,10 @@ class _Repair:
             if not again:
                 return is_right
             # What was lost hid more, which can be seen now.
+        raise DamagedError(
+            "what is mended is found damaged again, and again",
+            hint="please report this; what was done until now holds",
+        )
 
     async def _mend_repository(
         self, repository: Repository, examination: Examination, back: PutBack
