@@ -21,7 +21,14 @@ from tests.faulty import FaultyStore
 from tests.jobs.checking import assert_sound, big, checked, found, other_machine, scene
 from tests.jobs.compacting import COMPACT, days
 from tests.jobs.ingesting import TINY, Machine, machine
-from tests.jobs.repairing import OPTIONS, corrupt, directories, repaired, without_copies
+from tests.jobs.repairing import (
+    OPTIONS,
+    corrupt,
+    directories,
+    quarantined,
+    repaired,
+    without_copies,
+)
 from tests.jobs.test_prune import DAY_NS, TIGHT, forget, run
 from tests.jobs.test_prune import snapshots as snapshots_of
 from tests.jobs.test_repair_giving_up import GIVE_UP, head_of, record, snapshots
@@ -328,3 +335,23 @@ async def test_objects_far_behind_are_no_records(tmp_path: Path) -> None:
         store = made.store
     with trio.fail_after(60):
         await repaired(store, tmp_path)
+
+
+async def test_the_end_of_the_log(tmp_path: Path) -> None:
+    """Only who has seen it knows of it, and goes on without it when told to."""
+    async with scene(tmp_path) as made:
+        store = made.store
+    without_copies(tmp_path)
+    for number in (5, 6):
+        del store.objects[record(number)]
+    report = await repaired(store, tmp_path)
+    assert (report.sound, report.set_aside) == (False, ())
+    report = await repaired(store, tmp_path, replace(GIVE_UP, dry_run=True))
+    assert (report.sound, len(report.set_aside)) == (False, 1)
+    assert quarantined(tmp_path) == []
+    report = await repaired(store, tmp_path, GIVE_UP)
+    assert (report.sound, len(quarantined(tmp_path))) == (True, 1)
+    async with open_view(store, directories(tmp_path), KEYS, World()) as repository:
+        assert await snapshots(repository) == [("web", 2), ("mail", 3), ("web", 4)]
+        await Builder(repository, host="new").commit({"/x": big(9)})
+        await assert_sound(repository)

@@ -111,7 +111,7 @@ class _Repair:
                 examined(repository, check_options, self.progress) as examination,
             ):
                 self.report.found = self.report.found or examination.report
-                is_right = not _has(examination.report, ProblemKind.DATABASE)
+                is_right = not self._is_view_wrong(examination)
                 self._broken = examination.broken is not None
                 self._lacks_base = _has(examination.report, ProblemKind.BASE)
                 found = await back.parts(examination, self.report.put_back)
@@ -132,6 +132,13 @@ class _Repair:
             "what is mended is found damaged again, and again",
             hint="please report this; what was done until now holds",
         )
+
+    def _is_view_wrong(self, examination: Examination) -> bool:
+        """Whether the local database must be built again: it is not what the log says, or has the
+        end of a log that is shorter now, which is given up."""
+        if self.options.give_up and not examination.has_gaps:
+            return _has(examination.report, ProblemKind.DATABASE, ProblemKind.LOG)
+        return _has(examination.report, ProblemKind.DATABASE)
 
     async def _mend_repository(
         self, repository: Repository, examination: Examination, back: PutBack
@@ -240,5 +247,5 @@ def _snapshots(examination: Examination, begin: int) -> tuple[GaveUp, ...]:
     return tuple(found.values())
 
 
-def _has(report: CheckReport, kind: ProblemKind) -> bool:
-    return any(problem.kind is kind for problem in report.problems)
+def _has(report: CheckReport, *kinds: ProblemKind) -> bool:
+    return any(problem.kind in kinds for problem in report.problems)
