@@ -355,3 +355,16 @@ async def test_the_end_of_the_log(tmp_path: Path) -> None:
         assert await snapshots(repository) == [("web", 2), ("mail", 3), ("web", 4)]
         await Builder(repository, host="new").commit({"/x": big(9)})
         await assert_sound(repository)
+
+
+async def test_a_machine_that_has_seen_the_first_record_alone(tmp_path: Path) -> None:
+    """What stands in for it has another hash, where the record behind it is lost as well."""
+    async with scene(tmp_path) as made:
+        store = made.store
+        async with other_machine(made, tmp_path / "3") as slow:
+            await slow.log.catch_up(Commit(1))
+    without_copies(tmp_path / "3")
+    for number in (1, 2):
+        del store.objects[record(number)]
+    assert (await repaired(store, tmp_path / "2", GIVE_UP)).sound
+    assert (await repaired(store, tmp_path / "3")).sound

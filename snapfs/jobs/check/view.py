@@ -73,6 +73,9 @@ class View:
             for db in (self._db, self._scratch.db)
         )
         if known[0] != found[0] and known[1] != found[1]:
+            if self._scratch.replica.head(number).instead_of is not None:
+                self._report("log", f"has record {number}, which was lost and given up")
+                return False
             detail = "is another than the one that this machine knows: the log was replaced"
             self._scratch.report(ProblemKind.LOG, objects.record(number), detail, _CUT_HINT)
             return False
