@@ -35,7 +35,7 @@ from tests.jobs.compacting import (
 )
 from tests.jobs.ingesting import Machine
 from tests.jobs.repairing import DRY, directories, repaired
-from tests.jobs.test_prune import run
+from tests.jobs.test_prune import forget, run, snapshots
 from tests.jobs.twohosts import two_hosts
 
 
@@ -197,6 +197,21 @@ async def test_a_machine_without_a_view_repairs_a_lost_base(stream: str, tmp_pat
         assert (await repaired(store, tmp_path / "new")).base is None
         await run(one.repository, LOOSE)
         await sound(one, other)
+
+
+async def test_a_view_before_a_base_that_has_nothing_but_owners(tmp_path: Path) -> None:
+    """Of a source all of whose snapshots are forgotten: it is not taken for an empty one."""
+    chance = random.Random(3)
+    async with two_hosts(tmp_path) as (one, other, _):
+        await days(one, chance, 1)
+        await forget(one, *await snapshots(one))
+        await run(one.repository, COMPACT)
+        await other.repository.catch_up_all()
+        assert rows_of(other.repository, "entry") == 0
+        assert rows_of(other.repository, "owner") > 0
+        await run(one.repository, COMPACT)
+        await other.repository.log.catch_up()
+        assert (await checked(other.repository)).problems == ()
 
 
 async def test_two_bases_that_lost_parts_are_both_passed_over(tmp_path: Path) -> None:

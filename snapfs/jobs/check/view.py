@@ -135,6 +135,8 @@ class View:
         """Whether the view holds rows of a stream, whatever its position says."""
         if stream == BLOCKS:
             return self._db.row("SELECT 1 FROM pack LIMIT 1") is not None
+        if self._db.row("SELECT 1 FROM owner WHERE source = ? LIMIT 1", (stream,)):
+            return True
         anchors = self._scratch.db.rows(
             "SELECT DISTINCT anchor FROM snapshot WHERE source = ?", (stream,)
         )
