@@ -372,3 +372,16 @@ async def test_lost_or_damaged_copies_are_made_anew(tmp_path: Path) -> None:
     without_copies(tmp_path)
     assert (await repaired(store, tmp_path)).sound
     assert copied(tmp_path) == {n for n in store.objects if n.startswith(("log/", "meta/"))}
+
+
+async def test_what_lies_damaged_is_saved_before_it_is_written_over(tmp_path: Path) -> None:
+    async with scene(tmp_path) as made:
+        store, name = made.store, objects.record(Commit(4))
+        strike(made, name, "flipped")
+    broken = FaultyStore(store)
+    broken.queue("put", Fault(on=name, before=StoreUnavailableError("the power fails")))
+    with pytest.raises(StoreUnavailableError):
+        await repaired(broken, tmp_path)
+    broken.assert_all_hit()
+    (saved,) = quarantined(tmp_path)
+    assert (state_of(tmp_path).directory / saved).read_bytes() == store.objects[name]

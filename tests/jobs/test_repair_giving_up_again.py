@@ -150,6 +150,7 @@ async def test_progress(tmp_path: Path) -> None:
 
 
 async def test_a_snapshot_that_was_forgotten_after_the_base(tmp_path: Path) -> None:
+    """It comes back, and is damaged, as what forgot it named the record that is lost."""
     chance = random.Random(3)
     async with two_hosts(tmp_path) as (one, other, store):
         await days(one, chance, 4)
@@ -159,10 +160,18 @@ async def test_a_snapshot_that_was_forgotten_after_the_base(tmp_path: Path) -> N
         await run(one.repository, TIGHT)
         await days(other, chance, 1)
         del store.objects[record(victim.number)]
-        assert (await repaired(store, tmp_path / "2", GIVE_UP)).sound
-        async with open_view(store, directories(tmp_path / "2"), KEYS, World()) as repository:
-            assert ("host", victim.number) not in await snapshots(repository)
-            await assert_sound(repository)
+    report = await repaired(store, tmp_path / "2", GIVE_UP)
+    assert report.left is not None
+    assert not report.sound
+    async with open_view(store, directories(tmp_path / "2"), KEYS, World()) as repository:
+        await repository.catch_up_all()
+        back = repository.snapshots.by_number(victim.number)
+        assert back is not None
+        affected = {(each.first, each.last) for each in report.left.affected}
+        assert affected == {(back.id, back.id)}
+        body = Forget((back.id,))
+        await repository.publish(Attempt(os.urandom(16)), lambda: body, "owner")
+        await assert_sound(repository)
 
 
 async def test_no_snapshot_comes_of_it_that_nobody_captured(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Repair where nobody has a copy of records that a base restates, or that came after it."""
 
+import os
 import random
 from collections.abc import Collection
 from dataclasses import replace
@@ -9,12 +10,13 @@ import pytest
 
 from snapfs.errors import DamagedError
 from snapfs.formats import objects, records
-from snapfs.formats.records import Base, Ingest, named_parts
+from snapfs.formats.records import Base, Condemn, Forget, Ingest, named_parts
 from snapfs.jobs.repair.report import RepairReport
-from snapfs.model.identity import Commit
+from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.repository import World, open_view
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS
+from tests.jobs.checking import assert_sound
 from tests.jobs.compacting import COMPACT, days, forget_some, sound
 from tests.jobs.ingesting import TINY, machine
 from tests.jobs.repairing import directories, repaired
@@ -159,7 +161,8 @@ async def test_each_part_in_turn(tmp_path: Path) -> None:
 
 
 async def test_each_record_of_a_log_without_a_base(tmp_path: Path) -> None:
-    """Its packs may be gone, and others have moved their blocks since."""
+    """Its packs may be gone, and others have moved their blocks since. Snapshots go only with an
+    ingest, and none from before it."""
     chance = random.Random(8)
     async with two_hosts(tmp_path) as (one, other, store):
         await days(one, chance, 3)
@@ -170,14 +173,65 @@ async def test_each_record_of_a_log_without_a_base(tmp_path: Path) -> None:
         await forget_some(one, chance, 1)
         await run(other.repository, LOOSE_TIGHT)
         last = one.repository.replica.tip().number
+        bodies = [one.repository.replica.head(Commit(number)).body for number in range(1, last)]
         manifests = {**one.kept.manifests, **other.kept.manifests}
-    for number in range(1, last):
+    for number, body in enumerate(bodies, start=1):
+        if isinstance(body, Forget):
+            continue
         place = tmp_path / f"without {number}"
         report, before = await without(store, {number}, place)
         assert report.sound, number
         assert report.parts == 0, "what is known of moves stays"
-        await assert_works(store, place, tmp_path, manifests)
+        shown = await assert_works(store, place, tmp_path, manifests)
+        assert all(isinstance(body, Ingest) and each >= number for each in set(manifests) - shown)
         store.objects = before
+
+
+async def test_forgotten_snapshots_come_back_with_a_lost_record(tmp_path: Path) -> None:
+    """What a prune has deleted of them is missed, and named, until they are forgotten again. They
+    alone are: nobody but their owner knows whether they had been forgotten."""
+    chance = random.Random(8)
+    async with two_hosts(tmp_path) as (one, other, store):
+        await days(one, chance, 3)
+        await forget_some(one, chance, 1)
+        lost = one.repository.replica.tip().number
+        await run(one.repository, LOOSE_TIGHT)
+        await days(other, chance, 1)
+        kept = {**one.kept.manifests, **other.kept.manifests}
+    report, _ = await without(store, {lost}, tmp_path / "2")
+    assert report.left is not None
+    assert not report.sound
+    async with open_view(store, directories(tmp_path / "2"), KEYS, World()) as repository:
+        await repository.catch_up_all()
+        again = [each for each in repository.snapshots.stream() if each.number not in kept]
+        ids = {each.id for each in again}
+        assert {each.first for each in report.left.affected} <= ids
+        assert {each.last for each in report.left.affected} <= ids
+        body = Forget(tuple(ids))
+        await repository.publish(Attempt(os.urandom(16)), lambda: body, "owner")
+        await assert_sound(repository)
+        assert {each.number for each in repository.snapshots.stream()} == set(kept)
+
+
+@pytest.mark.parametrize("seed", [0, 6, 7])
+async def test_a_lost_record_that_moved_blocks_takes_no_snapshot_along(
+    seed: int, tmp_path: Path
+) -> None:
+    """The packs that they came in are gone. They are found where they were moved to."""
+    chance = random.Random(seed)
+    async with two_hosts(tmp_path) as (one, other, store):
+        await days(one, chance, 4)
+        await forget_some(one, chance, 2)
+        await run(one.repository, LOOSE_TIGHT)
+        await days(other, chance, 1)
+        manifests = {**one.kept.manifests, **other.kept.manifests}
+        last = one.repository.replica.tip().number
+        bodies = [one.repository.replica.head(Commit(number)).body for number in range(1, last)]
+    (lost,) = (at for at, body in enumerate(bodies, start=1) if isinstance(body, Condemn))
+    report, _ = await without(store, {lost}, tmp_path / "2")
+    assert report.saved > 0
+    assert (report.doubted, report.sound) == (0, True)
+    assert await assert_works(store, tmp_path / "2", tmp_path, manifests) == set(manifests)
 
 
 async def test_a_record_whose_parts_were_mended(tmp_path: Path) -> None:

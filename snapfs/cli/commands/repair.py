@@ -129,17 +129,23 @@ async def _repair(session: Session, options: RepairOptions, *, quiet: bool) -> R
 def _show(report: RepairReport, options: RepairOptions) -> None:
     if report.left is not None and not report.left.sound:
         show_damage(report.left)
-        _advise(report.left)
+        _advise(report.left, given_up=bool(report.given_up))
     for line in _done(report, dry_run=options.dry_run):
         output.say(line)
     output.say(_verdict(report, dry_run=options.dry_run))
 
 
-def _advise(left: CheckReport) -> None:
+def _advise(left: CheckReport, *, given_up: bool) -> None:
     kinds = {problem.kind for problem in left.problems}
     for kind, advice in _ADVICE.items():
         if kind in kinds:
             print(advice, file=sys.stderr)
+    if given_up and left.affected:
+        print(
+            "snapshots that a lost record had forgotten come back, without what a prune has "
+            "deleted of them since: if these had been, 'snapfs forget' them again",
+            file=sys.stderr,
+        )
     if kinds & _ADVICE.keys() and left.hosts:
         names = ", ".join(left.hosts[:_SHOWN]) + ("" if len(left.hosts) <= _SHOWN else ", …")
         print(f"hosts that have written to it, the last first: {names}", file=sys.stderr)

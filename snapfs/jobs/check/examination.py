@@ -8,8 +8,6 @@ from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.replay import Replay
 from snapfs.jobs.check.report import CheckReport
 from snapfs.jobs.check.scratch import Scratch
-from snapfs.metadata import need
-from snapfs.metadata.leftout_blocks import doomed_blocks
 from snapfs.metadata.replica import BLOCKS, Piece, Replica
 from snapfs.model.identity import Commit
 
@@ -95,25 +93,6 @@ class Examination:
                 found.append(GivenUp(host, name, piece.record))
         return tuple(found) if self._replay.stopped_at(BLOCKS) is None else ()
 
-    def pruned_snapshots(self) -> list[bytes]:
-        """The snapshots that are wanted, and need what a prune has deleted. Reads all entries for
-        each.
-
-        Where a record is lost, that was what had forgotten them: no prune deletes what is needed.
-        """
-        db = self._scratch.db
-        if not db.row("SELECT 1 FROM lost LIMIT 1"):
-            return []
-        doomed = set(doomed_blocks(db, self.replica.tip().number))
-        found = []
-        for number, id_ in db.rows(
-            "SELECT number, id FROM snapshot WHERE complete AND forgotten IS NULL ORDER BY number"
-        ) if doomed else ():  # fmt: skip
-            needed = need.needed_blocks(db, need.commits_of(db, [number]))
-            if any(block in needed for block in doomed):
-                found.append(id_)
-        return found
-
     def unnamed_packs(self) -> list[bytes]:
         """Packs that the store has, and of which no record says anything."""
         names = self._scratch.db.rows(
@@ -132,13 +111,18 @@ class Examination:
         ]
 
     def damaged_packs(self) -> list[DamagedPack]:
-        """The packs that problems were reported for, in order of number."""
-        return [
-            DamagedPack(int(number), name, bool(doomed))
-            for number, name, doomed in self._scratch.db.rows(
-                "SELECT p.number, p.name, coalesce(l.doomed, 0) FROM check_reported r"
-                " JOIN check_named n ON n.name = r.object JOIN pack p ON p.name = n.id"
-                " LEFT JOIN check_lost_pack l ON l.number = p.number"
-                " WHERE n.hash IS NULL ORDER BY p.number"
-            )
-        ]
+        """The packs that problems were reported for, in order of number.
+
+        If one of them is being deleted though it is needed, all that are: a file of several of them
+        was reported for one.
+        """
+        reported = (
+            "SELECT p.number, p.name, coalesce(l.doomed, 0) FROM check_reported r"
+            " JOIN check_named n ON n.name = r.object JOIN pack p ON p.name = n.id"
+            " LEFT JOIN check_lost_pack l ON l.number = p.number WHERE n.hash IS NULL"
+        )
+        doomed = "SELECT number, name, 1 FROM check_lost_pack JOIN pack USING (number) WHERE doomed"
+        rows = self._scratch.db.rows(reported)
+        if any(row[2] for row in rows):
+            rows = self._scratch.db.rows(f"{reported} UNION {doomed}")
+        return [DamagedPack(int(number), name, bool(gone)) for number, name, gone in sorted(rows)]

@@ -7,10 +7,8 @@ with the part that lists them. A lost part that says where blocks were moved to 
 that says nothing: what cannot be found then is found by its key.
 """
 
-import trio
-
 from snapfs.formats.parts import BlockPart
-from snapfs.formats.records import Forget, GivenUp, GiveUp, New, Replacement
+from snapfs.formats.records import GivenUp, GiveUp, New, Replacement
 from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.rebuild import first_packs, listed_packs
 from snapfs.jobs.repair.mending import publish_mend
@@ -40,17 +38,6 @@ async def give_up_blocks(
     replacement = Replacement(piece.record, piece.index, ref)
     await publish_mend(repository, host, New(), (), (), (replacement,))
     return False
-
-
-async def forget_again(repository: Repository, examination: Examination, host: str) -> int:
-    """Forget the snapshots that a record that is lost had forgotten, as a prune went by it; how
-    many. Raises StoreError, DeltaVoidError.
-    """
-    snapshots = tuple(await trio.to_thread.run_sync(examination.pruned_snapshots))
-    if snapshots:
-        body = Forget(snapshots, "a record that is lost had forgotten it")
-        await repository.publish(Attempt(repository.world.random(16)), lambda: body, host)
-    return len(snapshots)
 
 
 async def give_up_trees(repository: Repository, trees: tuple[GivenUp, ...], host: str) -> None:

@@ -14,7 +14,7 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.repair import view
 from snapfs.jobs.repair.completing import complete_copies
 from snapfs.jobs.repair.contents import mend_packs
-from snapfs.jobs.repair.givingup import forget_again, give_up_blocks, give_up_trees
+from snapfs.jobs.repair.givingup import give_up_blocks, give_up_trees
 from snapfs.jobs.repair.parts import mend_parts
 from snapfs.jobs.repair.putback import PutBack, open_copies
 from snapfs.jobs.repair.rebasing import mend_base
@@ -174,8 +174,6 @@ class _Repair:
             return True
         if trees:
             await give_up_trees(repository, trees, self.options.host)
-            return True
-        if await forget_again(repository, examination, self.options.host):
             return True
         begin = min([each.record for each in self.report.given_up] + self._given_up_from, default=0)
         if begin:
