@@ -6,7 +6,7 @@ import msgspec
 
 from snapfs.errors import DeltaVoidError
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, BaseTree, Forget, Gone, Head, Ingest, Recall, Tag
+from snapfs.formats.records import Base, BaseTree, Forget, Gone, Head, Ingest, New, Recall, Tag
 from snapfs.metadata.database import Database
 from snapfs.model.identity import NO_COMMIT, Commit
 
@@ -65,6 +65,12 @@ def bounds(db: Database, until: int) -> Bounds:
         given: dict[str, int] = dict(db.rows("SELECT name, next FROM counter"))
         row = tuple(given.get(name, 1) for name in _COLUMNS.split(", "))
     return Bounds(*row)
+
+
+def given(db: Database, until: int) -> New:
+    """The same, as a base states it."""
+    limit = bounds(db, until)
+    return New(*(getattr(limit, kind) for kind in New.__struct_fields__))
 
 
 def trees(db: Database) -> tuple[BaseTree, ...]:

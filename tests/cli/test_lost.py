@@ -23,6 +23,17 @@ def lose_record(snapfs: Snapfs, number: int) -> None:
     (snapfs.repository / "log" / f"{number:016x}").unlink()
 
 
+def ingest_and_lose_names(snapfs: Snapfs, tree: Path) -> None:
+    """One snapshot more, whose parts are lost; and a new machine."""
+    before = set((snapfs.repository / "meta").rglob("*"))
+    (tree / "day").write_text("2")
+    snapfs("ingest", tree, "--host", "web", "--name", "one")
+    for path in set((snapfs.repository / "meta").rglob("*")) - before:
+        if path.is_file():
+            path.unlink()
+    snapfs.environment["SNAPFS_STATE_DIR"] = str(snapfs.home / "newest")
+
+
 def test_a_record(elsewhere: Snapfs, tree: Path, tmp_path: Path) -> None:
     lose_record(elsewhere, 4)
     listed = elsewhere("snapshots", "--json", status=3)
@@ -39,13 +50,7 @@ def test_a_record(elsewhere: Snapfs, tree: Path, tmp_path: Path) -> None:
 
 def test_names(elsewhere: Snapfs, tree: Path) -> None:
     ids = [one["id"] for one in elsewhere("snapshots", "--json").json]
-    before = {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}
-    (tree / "day").write_text("2")
-    elsewhere("ingest", tree, "--host", "web", "--name", "one")
-    elsewhere.environment["SNAPFS_STATE_DIR"] = str(elsewhere.home / "newest")
-    for path in {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}:
-        if path not in before:
-            path.unlink()
+    ingest_and_lose_names(elsewhere, tree)
     elsewhere("repair", status=3)
     failed = elsewhere("ls", f"latest:{tree}", "--name", "one", status=1)
     assert f"the newest before it that can be read is {ids[2][:8]}" in failed.stderr
@@ -115,13 +120,7 @@ def test_going_on_without_a_record(elsewhere: Snapfs, tree: Path) -> None:
 
 
 def test_going_on_without_names(elsewhere: Snapfs, tree: Path) -> None:
-    before = {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}
-    (tree / "day").write_text("2")
-    elsewhere("ingest", tree, "--host", "web", "--name", "one")
-    elsewhere.environment["SNAPFS_STATE_DIR"] = str(elsewhere.home / "newest")
-    for path in {path for path in (elsewhere.repository / "meta").rglob("*") if path.is_file()}:
-        if path not in before:
-            path.unlink()
+    ingest_and_lose_names(elsewhere, tree)
     given_up = elsewhere("repair", "--give-up", "--json").json["given_up"]
     assert given_up == [{"record": 6, "host": "web", "source": "one", "snapshots": 1}]
     elsewhere("ingest", tree, "--host", "web", "--name", "one")

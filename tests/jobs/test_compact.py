@@ -141,16 +141,21 @@ async def test_any_story_gives_every_view_the_same_rows(tmp_path: Path, seed: in
         assert rows_of(one.repository, "base") > 0
 
 
+async def _two_bases(one: Machine, other: Machine, chance: random.Random) -> None:
+    """And something behind the second."""
+    for _ in range(2):
+        await days(one, chance, 2)
+        await days(other, chance, 1)
+        await forget_some(one, chance, 1)
+        await run(one.repository, COMPACT)
+    await days(one, chance, 1)
+    await one.repository.catch_up_all()
+
+
 async def test_what_a_lost_part_of_a_base_restates_is_there_until_the_next(tmp_path: Path) -> None:
     chance = random.Random(12)
     async with two_hosts(tmp_path) as (one, other, store):
-        for _ in range(2):
-            await days(one, chance, 2)
-            await days(other, chance, 1)
-            await forget_some(one, chance, 1)
-            await run(one.repository, COMPACT)
-        await days(one, chance, 1)
-        await one.repository.catch_up_all()
+        await _two_bases(one, other, chance)
         for ref in base_parts(one.repository):
             kept = store.objects.pop(objects.part(ref.name))
             async with replayed(one.repository) as replica:
@@ -171,13 +176,7 @@ async def test_what_a_lost_part_of_a_base_restates_is_there_until_the_next(tmp_p
 async def test_a_machine_without_a_view_repairs_a_lost_base(stream: str, tmp_path: Path) -> None:
     chance = random.Random(12)
     async with two_hosts(tmp_path) as (one, other, store):
-        for _ in range(2):
-            await days(one, chance, 2)
-            await days(other, chance, 1)
-            await forget_some(one, chance, 1)
-            await run(one.repository, COMPACT)
-        await days(one, chance, 1)
-        await one.repository.catch_up_all()
+        await _two_bases(one, other, chance)
         refs = base_parts(one.repository)
         for ref in {"blocks": refs[:1], "entries": refs[-1:], "all": refs}[stream]:
             del store.objects[objects.part(ref.name)]

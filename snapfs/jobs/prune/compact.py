@@ -15,12 +15,12 @@ import trio
 from snapfs.errors import DamagedError, DeltaVoidError
 from snapfs.formats.bases import BasePart
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, BaseSource, New
+from snapfs.formats.records import Base, BaseSource
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.prune.survey import check_view
 from snapfs.metadata import need
 from snapfs.metadata.baseloading import BaseLoading
-from snapfs.metadata.bases import Standpoint, bounds, trees
+from snapfs.metadata.bases import Standpoint, given, trees
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
 from snapfs.metadata.leftout_blocks import doomed_blocks
@@ -88,10 +88,8 @@ def _begin(replica: Replica, options: PruneOptions, now_ns: int) -> Base:
     known = {number for (number,) in db.rows("SELECT number FROM snapshot")}
     wanted = sorted({number for held in commits.values() for number in held if number in known})
     numbers = db.rows("SELECT DISTINCT source FROM snapshot ORDER BY source")
-    return Base(
-        until, tuple(wanted), (), tuple(BaseSource(number, ()) for (number,) in numbers),
-        New(*(getattr(bounds(db, until), kind) for kind in New.__struct_fields__)), trees(db),
-    )  # fmt: skip
+    sources = tuple(BaseSource(number, ()) for (number,) in numbers)
+    return Base(until, tuple(wanted), (), sources, given(db, until), trees(db))
 
 
 def _drop(replica: Replica, body: Base) -> None:

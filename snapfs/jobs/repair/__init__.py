@@ -1,6 +1,8 @@
 """Repair: what a check finds and what can be put right, is.
 
     lost records → view → examine (a check) → lost parts → what damaged packs hold → a check again
+                                    ↑                 ↓ if nobody has them, and it is told to
+                                    └──── give up ────┘
 
 Nothing is deleted, and nothing sound is written over. Records and parts come back from the copies
 that this machine has of them, block parts also from the packs that they list. A local database that

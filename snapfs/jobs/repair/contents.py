@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from snapfs.errors import FormatError, ObjectNotFoundError
 from snapfs.formats.codec import DEFAULT_LEVEL
+from snapfs.formats.records import Mend
 from snapfs.jobs.check.examination import DamagedPack, Examination
 from snapfs.jobs.progress import Progress
-from snapfs.jobs.repair.mending import publish_mend
+from snapfs.jobs.repair.mending import publish
 from snapfs.jobs.repair.report import RepairReport
 from snapfs.metadata import need
 from snapfs.metadata.bits import NumberSet
@@ -168,4 +169,4 @@ async def _record(repository: Repository, index: BlockIndex, found: _Salvage, ho
         moves_of(index, found.moved),
         suspects_of(index, found.suspects),
     )
-    await publish_mend(repository, host, new, refs, tuple(row.name for row in rows))
+    await publish(repository, Mend(new, refs, tuple(row.name for row in rows)), host)

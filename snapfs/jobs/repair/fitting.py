@@ -21,7 +21,7 @@ from snapfs.formats import objects, records
 from snapfs.formats.bases import EntryBase
 from snapfs.formats.records import Base, BaseTree, Body, Head, Init, Lost, New
 from snapfs.jobs.repair.gaps import Gaps
-from snapfs.metadata.bases import bounds, trees
+from snapfs.metadata.bases import given, trees
 from snapfs.metadata.database import Database
 from snapfs.metadata.heads import Published
 from snapfs.metadata.replica import Piece, Replica
@@ -61,16 +61,12 @@ class Fitting:
 
     async def find(self) -> dict[Commit, Body]:
         """The bodies of the stand-ins. Raises DamagedError where none fits, StoreError."""
-        restated = await self._read_base() if self.base.given != New() else {}
-        for bodies in islice(self._guesses(restated), _GUESSES if self.base.given != New() else 0):
-            missing = _difference(self.base.given, await self._given(bodies))
-            takers = [n for n in bodies if n != records.FIRST and n not in self.gaps.bodies]
-            if missing is None or (missing != New() and not takers):
-                continue
-            for taker in takers[: -_TAKERS - 1 : -1] if missing != New() else [records.FIRST]:
-                tried = _with_numbers(bodies, taker, missing)
-                if await self._fits(tried, restated):
-                    return tried
+        if self.base.given != New():
+            restated = await self._read_base()
+            for bodies in islice(self._guesses(restated), _GUESSES):
+                found = await self._with_numbers(bodies, restated)
+                if found is not None:
+                    return found
         raise DamagedError(
             f"the log cannot go on without record {min(self.gaps.restated)}: what base "
             f"{self.gaps.base_number} restates would not fit",
@@ -127,9 +123,24 @@ class Fitting:
             time=self.gaps.times.get(number, 0),
         )
 
-    async def _given(self, bodies: Mapping[Commit, Body]) -> New:
-        """The next numbers, as heads give them with these stand-ins."""
-        return (await self._replayed(bodies, {}))[0]
+    async def _with_numbers(
+        self, bodies: Mapping[Commit, Body], restated: Mapping[int, _Restated]
+    ) -> dict[Commit, Body] | None:
+        """The same, one of them with the numbers that are missing; None where nothing fits."""
+        found, _, _ = await self._replayed(bodies, {})
+        missing = _difference(self.base.given, found)
+        if missing is None:
+            return None
+        if missing == New():
+            return dict(bodies) if await self._fits(bodies, restated) else None
+        takers = [n for n in bodies if n != records.FIRST and n not in self.gaps.bodies]
+        for taker in takers[: -_TAKERS - 1 : -1]:
+            body = bodies[taker]
+            assert isinstance(body, Lost)
+            tried = {**bodies, taker: msgspec.structs.replace(body, new=missing)}
+            if await self._fits(tried, restated):
+                return tried
+        return None
 
     async def _fits(self, bodies: Mapping[Commit, Body], restated: Mapping[int, _Restated]) -> bool:
         found = await self._replayed(bodies, restated)
@@ -152,10 +163,8 @@ class Fitting:
                         await trio.to_thread.run_sync(replica.apply_heads, published)
                     except (FormatError, LogCutError):
                         return New(), (), False
-                limit = bounds(replica.db, self.base.until)
-                given = New(*(getattr(limit, kind) for kind in New.__struct_fields__))
                 fit = all(_is_own(replica.db, source, each) for source, each in restated.items())
-                return given, trees(replica.db), fit
+                return given(replica.db, self.base.until), trees(replica.db), fit
 
     async def _published(self, number: Commit, bodies: Mapping[Commit, Body]) -> Published:
         if number in bodies:
@@ -177,13 +186,6 @@ def _is_own(db: Database, source: int, restated: _Restated) -> bool:
     begins, ends = [begin for begin, _ in ranges], [end for _, end in ranges]
     places = ((number, bisect_right(begins, number) - 1) for number in restated.nodes)
     return all(at >= 0 and number < ends[at] for number, at in places)
-
-
-def _with_numbers(bodies: Mapping[Commit, Body], taker: Commit, new: New) -> dict[Commit, Body]:
-    body = bodies.get(taker)
-    if not isinstance(body, Lost):
-        return dict(bodies)
-    return {**bodies, taker: msgspec.structs.replace(body, new=new)}
 
 
 def _difference(more: New, less: New) -> New | None:

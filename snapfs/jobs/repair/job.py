@@ -1,7 +1,7 @@
 """Running a repair: the view first, for everything else is written through it."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import trio
 
@@ -14,13 +14,11 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.repair import view
 from snapfs.jobs.repair.completing import complete_copies
 from snapfs.jobs.repair.contents import mend_packs
-from snapfs.jobs.repair.givingup import give_up_blocks, give_up_trees
+from snapfs.jobs.repair.givingup import GivingUp
 from snapfs.jobs.repair.parts import mend_parts
 from snapfs.jobs.repair.putback import PutBack, open_copies
 from snapfs.jobs.repair.rebasing import mend_base
-from snapfs.jobs.repair.report import GaveUp, RepairOptions, RepairReport
-from snapfs.jobs.repair.standingin import StandIns
-from snapfs.metadata.standins import given_up
+from snapfs.jobs.repair.report import RepairOptions, RepairReport
 from snapfs.repository.keys import Keys
 from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories, State
@@ -68,8 +66,10 @@ class _Repair:
     "the log has a gap"
     _lacks_base: bool = False
     "parts of the newest base are lost"
-    _given_up_from: list[int] = field(default_factory=list)
-    "records from which on a source's commits were given up"
+    _giving_up: GivingUp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._giving_up = GivingUp(self.report, self.options.host)
 
     async def run(self) -> None:
         state = State(self.directories, self.keys.repository)
@@ -146,38 +146,12 @@ class _Repair:
         """Mend what copies are of no help for; whether another look may find more."""
         if examination.broken is None:
             await self._mend_parts(repository, examination)
-        if self.options.give_up and await self._give_up(repository, examination, back):
-            return True
+        if self.options.give_up:
+            self._begin("going on without what is lost")
+            if await self._giving_up.go_on(repository, examination, back):
+                return True
         if examination.broken is None:
             await self._mend_packs(repository, examination)
-        return False
-
-    async def _give_up(
-        self, repository: Repository, examination: Examination, back: PutBack
-    ) -> bool:
-        """Go on without something that is lost; false if there is nothing, or nothing more."""
-        self._begin("going on without what is lost")
-        if examination.has_gaps:
-            stand_ins = StandIns(repository, examination, back, self.options.host)
-            await stand_ins.fill()
-            told = {each.record for each in self.report.given_up}
-            new = sorted(stand_ins.given_up - told)
-            self.report.given_up += tuple(GaveUp(number) for number in new)
-            return bool(stand_ins.given_up)
-        lost = examination.lost_blocks()
-        trees = examination.lost_trees()
-        self._given_up_from += [tree.begin for tree in trees]
-        if lost is not None:
-            self._given_up_from += [tree.begin for tree in examination.tree_of(lost.record)]
-            given_up = await give_up_blocks(repository, examination, lost, self.options.host)
-            self.report.parts += not given_up
-            return True
-        if trees:
-            await give_up_trees(repository, trees, self.options.host)
-            return True
-        begin = min([each.record for each in self.report.given_up] + self._given_up_from, default=0)
-        if begin:
-            self.report.given_up += await trio.to_thread.run_sync(_snapshots, examination, begin)
         return False
 
     async def _mend_parts(self, repository: Repository, examination: Examination) -> None:
@@ -232,17 +206,6 @@ class _Repair:
 
     def _begin(self, doing: str) -> None:
         self.progress.doing = doing
-
-
-def _snapshots(examination: Examination, begin: int) -> tuple[GaveUp, ...]:
-    """The snapshots that were given up with records from this one on, by source."""
-    found: dict[tuple[str, str], GaveUp] = {}
-    for number, body in given_up(examination.replica.db):
-        if number >= begin and body.complete:
-            source = (body.host, body.source)
-            seen = found.get(source, GaveUp(number, *source))
-            found[source] = replace(seen, snapshots=seen.snapshots + 1)
-    return tuple(found.values())
 
 
 def _has(report: CheckReport, *kinds: ProblemKind) -> bool:

@@ -1,9 +1,9 @@
 """Repair: lost block parts, written again from the packs that they list."""
 
-from snapfs.formats.records import New, Replacement
+from snapfs.formats.records import Mend, New, Replacement
 from snapfs.jobs.check.examination import Examination
 from snapfs.jobs.check.rebuild import rebuild_block_part
-from snapfs.jobs.repair.mending import publish_mend
+from snapfs.jobs.repair.mending import publish
 from snapfs.metadata.replica import Piece
 from snapfs.repository.repository import Repository
 
@@ -24,7 +24,7 @@ async def mend_parts(repository: Repository, examination: Examination, host: str
         ]
         replacements = tuple(each for each in written if each is not None)
         if replacements:
-            await publish_mend(repository, host, New(), (), (), replacements)
+            await publish(repository, Mend(New(), (), (), replacements), host)
             mended += len(replacements)
     return mended
 
