@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
+import trio
 
 from snapfs.errors import (
     ObjectExistsError,
@@ -29,7 +30,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CannedServer]:
 
 @pytest.fixture
 async def store(server: CannedServer) -> AsyncIterator[S3Store]:
-    store = S3Store("bucket", "pre/fix", settings=S3Settings(read_timeout=0.2, connect_timeout=1))
+    store = S3Store("bucket", "pre/fix")
     yield store
     await store.aclose()
 
@@ -166,12 +167,12 @@ async def test_a_server_that_ignores_ranges_is_found_out(
     assert await store.get("a", start=0, length=10) == b"0123456789"
 
 
-async def test_a_connection_that_stalls_ends_by_the_time_out(
-    store: S3Store, server: CannedServer
-) -> None:
+async def test_a_connection_that_stalls_ends_by_the_time_out(server: CannedServer) -> None:
     server.answer = Canned(200, b"1234", claims=10, stalls=True)
-    with pytest.raises(StoreUnavailableError):
+    store = S3Store("bucket", settings=S3Settings(read_timeout=0.2))
+    with trio.fail_after(10), pytest.raises(StoreUnavailableError):
         await store.get("a")
+    await store.aclose()
 
 
 async def test_a_listing_that_breaks_off_is_worth_another_try(
