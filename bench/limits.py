@@ -9,19 +9,21 @@ from bench.latency import distant
 from bench.measure import say
 from bench.tools import Snapfs, Tool
 from bench.works import (
+    SOME,
     Bench,
     Measure,
     copy,
     copy_small,
     filled,
+    find,
     first_ingest,
     fresh,
     restore,
     scratch,
     snapshots,
+    some_folders,
     start,
     version,
-    walk,
 )
 
 DELAY = 30
@@ -91,8 +93,8 @@ def mount_memory(name: str) -> Callable[[Bench], float]:
     def measure(bench: Bench) -> float:
         tool, source = filled(bench, Snapfs, name), bench.data(name)
         with tool.mounted(source) as tree, scratch() as target:
-            files = [str(source) + path.removeprefix(str(tree)) for path in walk(tree)]
-            copy(sorted(files)[:5000], source, tree, target)
+            find(tree)
+            copy(some_folders(source, SOME), tree, target)
             return _high_water(tool)
 
     return measure

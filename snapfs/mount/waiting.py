@@ -1,13 +1,15 @@
 """How the mount waits for the kernel's next request: for a moment without the event loop.
 
 A program that walks a tree asks for one thing after the other, each as soon as it has the answer to
-the last. To go round the loop between them takes longer than most answers do. So whoever has
-answered looks at the descriptor for a moment first, unless requests are under way that need the
-loop, and never longer than a turn.
+the last. To go round the loop between them takes longer than most answers do, and so does being
+woken, above all on another core that has gone idle. So whoever has answered looks at the descriptor
+again and again for a moment, unless requests are under way that need the loop, and never longer
+than a turn.
 
 pyfuse3 finds trio by a name in its module, by which its own asyncio mode replaces it as well.
 """
 
+import os
 import select
 import time
 from collections.abc import Iterator
@@ -72,8 +74,20 @@ class Waiting:
             not self._busy
             and time.monotonic() < self._turn_ends
             and descriptor < _MOST_DESCRIPTORS
-            and select.select((descriptor,), (), (), _PATIENCE)[0]
+            and _comes_soon(descriptor)
         ):
             return
         await trio.lowlevel.wait_readable(descriptor)
         self._turn_ends = time.monotonic() + _TURN
+
+
+def _comes_soon(descriptor: int) -> bool:
+    """Whether the kernel has a request within a moment, which is not slept through."""
+    watched = (descriptor,)
+    end = time.monotonic() + _PATIENCE
+    while not select.select(watched, (), (), 0)[0]:
+        if time.monotonic() > end:
+            return False
+        # Where there is one core, or none to spare, who makes the requests must have it.
+        os.sched_yield()
+    return True
