@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from snapfs.mount import waiting as waiting_module
 from snapfs.mount.waiting import Waiting
 
 
@@ -28,7 +29,10 @@ async def _serve(waiting: Waiting, descriptor: int, served: list[str], name: str
             await trio.sleep(0.05)
 
 
-async def test_a_request_that_comes_soon_is_taken_without_the_loop(pipe: tuple[int, int]) -> None:
+async def test_a_request_that_comes_soon_is_taken_without_the_loop(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_module, "_TURN", 60.0)
     reading, writing = pipe
     waiting = Waiting()
     os.write(writing, b"1")
@@ -60,7 +64,9 @@ async def test_others_have_their_turn_while_requests_never_end(pipe: tuple[int, 
     assert waits > 2 * turns
 
 
-async def test_a_worker_that_is_long_about_it_holds_nobody_up(pipe: tuple[int, int]) -> None:
+async def test_a_worker_that_is_long_about_it_holds_nobody_up(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
     reading, writing = pipe
     waiting, served = Waiting(), list[str]()
     async with trio.open_nursery() as nursery:
@@ -77,7 +83,9 @@ async def test_a_worker_that_is_long_about_it_holds_nobody_up(pipe: tuple[int, i
         nursery.cancel_scope.cancel()
 
 
-async def test_while_a_request_is_under_way_the_loop_is_not_held(pipe: tuple[int, int]) -> None:
+async def test_while_a_request_is_under_way_the_loop_is_not_held(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
     reading, writing = pipe
     waiting = Waiting()
     os.write(writing, b"1")
@@ -93,7 +101,9 @@ async def test_while_a_request_is_under_way_the_loop_is_not_held(pipe: tuple[int
         nursery.cancel_scope.cancel()
 
 
-async def test_who_waits_can_be_ended(pipe: tuple[int, int]) -> None:
+async def test_who_waits_can_be_ended(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
     waiting, served = Waiting(), list[str]()
     with trio.move_on_after(0.05) as scope:
         async with trio.open_nursery() as nursery:

@@ -27,7 +27,7 @@ from tests.trust.conftest import Tally
 from tests.trust.place import populate
 
 _ALL = os.environ.get("SNAPFS_TRUST_STEP") == "1"
-_SETTINGS = S3Settings(connections=8, connect_timeout=2.0, read_timeout=0.7)
+_SETTINGS = S3Settings(connections=8, connect_timeout=2.0, read_timeout=1.2)
 _POLICY = RetryPolicy(deadline=30.0, first_pause=0.01, longest_pause=0.1)
 _PUTS = (("PUT", "/packs/"), ("PUT", "/meta/"), ("PUT", "/log/"))
 _GETS = (("GET", "/log/"), ("GET", "list-type"), ("GET", "/meta/"), ("GET", "/packs/"))
