@@ -5,9 +5,16 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from snapfs.stores.s3 import S3Store
 from tests.servers import S3Server, rclone, seaweedfs
+
+# An example is not wrong because the machine was busy with something else for a moment.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

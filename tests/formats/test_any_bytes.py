@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.errors import FormatError, NewerFormatError
@@ -161,7 +161,7 @@ def exchanged(value: Any, draw: st.DrawFn) -> Any:
 
 
 @each_sealed
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_values_that_were_sealed(name: str, data: st.DataObject) -> None:
     value, seal_it, decode = SEALED[name]
@@ -171,7 +171,7 @@ def test_any_values_that_were_sealed(name: str, data: st.DataObject) -> None:
 
 
 @each_sealed
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_bytes_that_were_sealed(name: str, data: st.DataObject) -> None:
     value, seal_it, decode = SEALED[name]

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.errors import FormatError
@@ -12,7 +12,7 @@ from snapfs.model.identity import Commit, PackName, RepositoryId
 from tests.formats import samples, values
 from tests.formats.samples import KEYS, REPOSITORY
 
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60)
 random = samples.draw("round trips")
 
 

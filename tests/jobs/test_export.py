@@ -170,9 +170,8 @@ def trees() -> st.SearchStrategy[dict[str | bytes, Thing]]:
 
 @as_root
 @settings(
-    max_examples=15, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)  # fmt: skip
+    max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(trees())
 def test_any_tree(tree: dict[str | bytes, Thing]) -> None:
     async def story(directory: Path) -> None:

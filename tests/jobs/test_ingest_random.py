@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.stores.memory import MemoryStore
@@ -104,7 +104,7 @@ async def _play(base: Path, rounds: list[tuple[list[Step], dict[str, object], in
             await host.check()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(_ROUNDS, min_size=2, max_size=4))
 def test_every_snapshot_is_what_was_there(
     rounds: list[tuple[list[Step], dict[str, object], int]],

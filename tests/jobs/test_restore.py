@@ -291,7 +291,7 @@ _things = st.one_of(
 _trees = st.dictionaries(st.lists(_names, min_size=1, max_size=3).map(tuple), _things, max_size=8)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(_trees, st.lists(st.tuples(st.integers(0, 7), _names), max_size=3))
 @as_root
 def test_any_tree_comes_back(

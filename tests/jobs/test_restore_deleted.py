@@ -223,7 +223,7 @@ async def _run(of: Restorer, target: Path) -> None:
         return
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(snapshots(), min_size=1, max_size=5), st.sets(st.integers(0, 3), max_size=2))
 def test_any_history(history: list[Things], forgotten: set[int]) -> None:
     forgotten = {at for at in forgotten if at < len(history) - 1}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from snapfs.metadata.moments import Moments
@@ -35,9 +35,7 @@ _inner = st.dictionaries(_names, _files | _links, max_size=3)
 _deep = st.dictionaries(_names, _inner, max_size=2)
 _shapes = st.dictionaries(_names, _files | _links | _inner | _deep, max_size=4)
 _edits = st.dictionaries(_names, st.none() | _files | _inner, max_size=2)
-quickly = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+quickly = settings(max_examples=40, database=None)
 _source = st.sampled_from(SOURCES)
 steps = st.lists(
     st.one_of(

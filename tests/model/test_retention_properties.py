@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snapfs.model import spans
@@ -130,7 +130,6 @@ def test_floor_holds(snapshots: list[Taken], policy: Policy, zone: ZoneInfo) -> 
 
 
 @given(histories(anything, size=15), st.lists(anything, max_size=15), policies, ZONES)
-@settings(deadline=None)
 def test_what_is_appended_is_no_worse_than_an_honest_source_that_never_rests(
     history: list[Taken], forged: list[int], policy: Policy, zone: ZoneInfo
 ) -> None:
@@ -147,7 +146,6 @@ def test_what_is_appended_is_no_worse_than_an_honest_source_that_never_rests(
     histories(anything, size=15), st.lists(st.tuples(st.integers(0, 15), anything), max_size=10),
     counting, st.integers(0, 15), ZONES,
 )  # fmt: skip
-@settings(deadline=None)
 def test_what_was_there_before_does_no_harm(
     history: list[Taken], forged: list[tuple[int, int]], policy: Policy, begin: int, zone: ZoneInfo
 ) -> None:

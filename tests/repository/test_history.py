@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.metadata.compare import differences
@@ -38,9 +38,7 @@ steps = st.one_of(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+@settings(max_examples=40, database=None)
 @given(story=st.lists(steps, min_size=1, max_size=14))
 def test_every_commit_keeps_its_tree_and_a_replay_gives_the_same(
     story: list[tuple[str, int, object]],

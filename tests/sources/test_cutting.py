@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snapfs.errors import NewerFormatError
@@ -42,7 +42,6 @@ class Fed:
 
 
 @given(runs, st.lists(st.integers(1, 3000), min_size=1, max_size=8), st.integers(1, 2**63 - 1))
-@settings(deadline=None)
 def test_cuts_do_not_depend_on_how_the_bytes_arrive(
     data: bytes, sizes: list[int], seed: int
 ) -> None:
@@ -54,7 +53,6 @@ def test_cuts_do_not_depend_on_how_the_bytes_arrive(
 
 
 @given(runs)
-@settings(deadline=None)
 def test_blocks_keep_within_their_sizes(data: bytes) -> None:
     sizes = [len(block) for block in Cutter(7, TINY).cut(data)]
     assert all(TINY.minimum <= size <= TINY.maximum for size in sizes[:-1])

@@ -192,7 +192,7 @@ lines_of_patterns = st.lists(
 
 
 @given(lines_of_patterns)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_git_says_the_same_of_any_list(tree: Tree, lines: list[bytes]) -> None:
     assert tree.by_us(lines) == tree.by_git(lines)
 

@@ -121,7 +121,7 @@ def test_a_file_of_nothing_but_hole(path: Path) -> None:
     st.dictionaries(st.integers(0, 40), st.integers(1, 9000), max_size=6),
     st.integers(0, 50 * 8192),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_sparse_file_comes_back(
     tmp_path_factory: pytest.TempPathFactory, runs: dict[int, int], size: int
 ) -> None:

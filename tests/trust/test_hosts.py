@@ -191,7 +191,6 @@ def test_any_story(tally: Tally) -> None:
         settings=settings(
             max_examples=_EXAMPLES,
             stateful_step_count=_STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),
