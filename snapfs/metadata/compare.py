@@ -1,5 +1,7 @@
 """Comparing two replicas table by table: a replay of the log must give the very same rows."""
 
+from itertools import islice
+
 from blake3 import blake3
 from msgspec import msgpack
 
@@ -12,6 +14,8 @@ TABLES = (
 )  # fmt: skip
 """all tables of the replica that the log determines; every column of every row counts, numbers
 included"""
+_AT_ONCE = 1000
+"rows; one by one takes half as long again"
 
 
 def digests(db: Database) -> dict[str, str]:
@@ -29,6 +33,7 @@ def _digest(db: Database, table: str) -> str:
     columns = len(db.rows(f"PRAGMA table_info({table})"))
     order = ", ".join(str(column) for column in range(1, columns + 1))
     hasher = blake3()
-    for row in db.stream(f"SELECT * FROM {table} ORDER BY {order}"):
-        hasher.update(msgpack.encode(row))
+    rows = db.stream(f"SELECT * FROM {table} ORDER BY {order}")
+    while some := list(islice(rows, _AT_ONCE)):
+        hasher.update(msgpack.encode(some))
     return hasher.hexdigest()
