@@ -31,6 +31,7 @@ class Work:
     def __init__(
         self, repository: Repository, reader: ContentReader, maker: Maker,
         directories: Directories, links: Links, options: RestoreOptions, tally: Tally,
+        turns: trio.CapacityLimiter,
     ) -> None:  # fmt: skip
         self._repository = repository
         self._reader = reader
@@ -41,9 +42,7 @@ class Work:
         self._tally = tally
         self._being_made: dict[NodeNumber, trio.Event] = {}
         "nodes with several names whose first name is being made"
-        # Each of many short system calls gives Python's lock away: threads that make small files
-        # side by side spend more time on taking it back than they gain.
-        self._making = trio.CapacityLimiter(1)
+        self._turns = turns
         self._further: set[Task] = set()
         "tasks that are to be further names of a node"
 
@@ -92,7 +91,7 @@ class Work:
             await trio.to_thread.run_sync(self._directories.release, task.directory)
             return
         ready = await self._read_small(tasks)
-        names = await trio.to_thread.run_sync(self._make_small, tasks, ready, limiter=self._making)
+        names = await trio.to_thread.run_sync(self._make_small, tasks, ready, limiter=self._turns)
         for task, name in zip(tasks, names, strict=True):
             self._note(task, name)
 
