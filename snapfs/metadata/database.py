@@ -20,6 +20,9 @@ Row = tuple[Any, ...]
 
 _BUSY_MILLISECONDS = 60_000
 "writers hold the lock for one bounded piece; a minute means that one hangs"
+_MAPPED = 32 * 1024 * 1024
+"""bytes of each file that are read without a copy: its upper pages, which all look-ups share. More
+would make the process as large as the database, and look-ups no quicker."""
 
 
 class Database:
@@ -191,7 +194,7 @@ def _connect(path: Path, *, readonly: bool) -> apsw.Connection:
     # A commit that a power failure takes back is applied again from the log: no fsync is needed.
     connection.pragma("synchronous", "normal")
     connection.pragma("cache_size", -16_000)
-    connection.pragma("mmap_size", 256 * 1024 * 1024)
+    connection.pragma("mmap_size", _MAPPED)
     return connection
 
 
