@@ -21,8 +21,8 @@ Row = tuple[Any, ...]
 _BUSY_MILLISECONDS = 60_000
 "writers hold the lock for one bounded piece; a minute means that one hangs"
 _MAPPED = 32 * 1024 * 1024
-"""bytes of each file that are read without a copy: its upper pages, which all look-ups share. More
-would make the process as large as the database, and look-ups no quicker."""
+"""bytes at the start of each file that are read without a copy. More makes the process look as
+large as the database, and look-ups were no quicker for it when measured."""
 
 
 class Database:

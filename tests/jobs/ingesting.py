@@ -12,13 +12,13 @@ from snapfs.jobs.ingest.job import ingest
 from snapfs.jobs.ingest.options import IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
 from snapfs.model.chunker import STANDARD, Chunker
-from snapfs.model.identity import NO_COMMIT, Attempt
+from snapfs.model.identity import NO_COMMIT
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.repository import Repository, World, open_view
 from snapfs.repository.state import Directories
 from snapfs.sources.roots import plan_roots
 from snapfs.stores.base import Store
-from tests.build import KEYS
+from tests.build import KEYS, publish
 from tests.formats.samples import REPOSITORY, RING_NAME
 from tests.manifest import Kept, Manifest, check_sound, manifest_of_snapshot, manifest_of_tree
 
@@ -123,5 +123,5 @@ async def machine(
                 REPOSITORY, RING_NAME,
                 (chunker.name, chunker.minimum, chunker.average, chunker.maximum),
             )  # fmt: skip
-            await repository.publish(Attempt(os.urandom(16)), lambda: body, "builder")
+            await publish(repository, body, "builder")
         yield Machine(repository, tree, host, name)

@@ -11,9 +11,9 @@ from snapfs.errors import StoreUnavailableError
 from snapfs.formats import codec, marker, objects, packs, records, seal
 from snapfs.formats.parts import BlockPart, SuspectRow
 from snapfs.jobs.check.report import Affected
-from snapfs.model.identity import Attempt, Commit, RepositoryId
+from snapfs.model.identity import Commit, RepositoryId
 from snapfs.stores.memory import MemoryStore
-from tests.build import KEYS, Builder, built, file
+from tests.build import KEYS, Builder, built, file, publish
 from tests.faulty import Fault, FaultyStore
 from tests.formats.samples import RING_NAME
 from tests.jobs.checking import (
@@ -238,7 +238,7 @@ async def test_a_block_part_that_packs_cannot_make_again(tmp_path: Path) -> None
         suspect = BlockPart((), (), (SuspectRow(made.head(3).packs[0], 0, (0,)),))
         ref = await made.repository.parts.upload(suspect, (0, 0, 0))
         mend = records.Mend(records.New(), (ref,), ())
-        await made.repository.publish(Attempt(os.urandom(16)), lambda: mend, "mender")
+        await publish(made.repository, mend, "mender")
         await made.web.commit({"/z": big(9)})
         _delete(_part(8, blocks=True))(made)
         assert paths(await checked(made.repository)) == {f"{MAIL}/box": 2}

@@ -1,6 +1,5 @@
 """Check finds what a faulty program could have recorded: parts that are sound, and wrong."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from snapfs.jobs.check.report import CheckReport
 from snapfs.jobs.check.scratch import Scratch, open_scratch
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.compare import TABLES
-from snapfs.model.identity import Attempt
+from tests.build import publish
 from tests.jobs.checking import Scene, checked, found, paths, scene
 
 ROOT_DIRECTORY = "(SELECT number FROM directory WHERE name = x'2f' ORDER BY number LIMIT 1)"
@@ -92,7 +91,7 @@ async def _commit_wrongly(made: Scene) -> CheckReport:
         host="web", source="root", source_head=made.web.head, complete=True, time=0,
         new=records.New(blocks=1, nodes=1), blocks=(), entries=(ref,), packs=(), paths=(b"/",),
     )  # fmt: skip
-    await repository.publish(Attempt(os.urandom(16)), lambda: body, "web")
+    await publish(repository, body, "web")
     await repository.catch_up_all()
     return await checked(repository)
 

@@ -13,7 +13,7 @@ from snapfs.jobs.check import CheckReport
 from snapfs.metadata.compare import TABLES
 from snapfs.model.identity import Attempt
 from snapfs.repository.state import REPLICA, State
-from tests.build import Builder, file
+from tests.build import Builder, file, publish
 from tests.jobs.checking import (
     Scene,
     assert_sound,
@@ -49,11 +49,11 @@ async def _fill(made: Scene) -> None:
     repository = made.repository
     await made.web.forget(made.commits[0])
     tag = records.Tag((made.id(6),), ("kept",), ())
-    await repository.publish(Attempt(os.urandom(16)), lambda: tag, "web")
+    await publish(repository, tag, "web")
     lists = Builder(repository, host="lists", block_size=1024)
     await lists.commit({"/huge": file(noise(8, 1500 * 1024))})
     condemn = records.Condemn(made.head(6).packs, records.New(), (), ())
-    await repository.publish(Attempt(os.urandom(16)), lambda: condemn, "web")
+    await publish(repository, condemn, "web")
     await repository.catch_up_all()
 
 
@@ -191,7 +191,7 @@ async def test_a_pack_that_a_prune_takes_meanwhile(tmp_path: Path) -> None:
 
 
 async def _publish(made: Scene, body: records.Body) -> None:
-    await made.repository.publish(Attempt(os.urandom(16)), lambda: body, "web")
+    await publish(made.repository, body, "web")
     await made.repository.catch_up_all()
 
 

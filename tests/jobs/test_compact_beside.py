@@ -1,6 +1,5 @@
 """Compaction beside others: whoever is at work meanwhile goes on, or makes the base void."""
 
-import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,11 @@ from snapfs.jobs.prune.options import DAY_NS
 from snapfs.jobs.recall import forgotten
 from snapfs.metadata.replica import BLOCKS, Replica
 from snapfs.metadata.snapshots import Filter
-from snapfs.model.identity import Attempt, Commit
+from snapfs.model.identity import Commit
 from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.pieces import catch_up_parts
 from snapfs.repository.repository import Repository, World, open_view
-from tests.build import KEYS
+from tests.build import KEYS, publish
 from tests.jobs.compacting import (
     COMPACT,
     LOOSE,
@@ -122,7 +121,7 @@ async def test_a_recall_that_comes_in_between_makes_the_base_void(
         async def late(repository: Repository, replica: Replica, body: Base) -> None:
             await prove(repository, replica, body)
             recall = Recall((gone.id,))
-            await other.repository.publish(Attempt(os.urandom(16)), lambda: recall, "other")
+            await publish(other.repository, recall, "other")
 
         monkeypatch.setattr(compacting, "_prove", late)
         options = replace(COMPACT, condemned_for_ns=DAY_NS)
@@ -197,7 +196,7 @@ async def test_who_has_not_seen_a_base_may_name_what_it_left_out(tmp_path: Path)
         assert {*blocks} - left
         assert {*blocks} & left
         mend = Mend(new, refs, ())
-        await other.repository.publish(Attempt(os.urandom(16)), lambda: mend, "other")
+        await publish(other.repository, mend, "other")
         for host in (one, other):
             await equal(host.repository)
             suspects = host.repository.db.rows("SELECT block FROM suspect")
@@ -215,7 +214,7 @@ async def test_what_a_base_left_out_is_not_brought_back(tmp_path: Path) -> None:
         assert forgotten(one.repository, Filter()) == []
         body = Recall((gone.id,))
         with pytest.raises(DeltaVoidError, match="compacted"):
-            await other.repository.publish(Attempt(os.urandom(16)), lambda: body, "other")
+            await publish(other.repository, body, "other")
         await sound(one, other)
 
 

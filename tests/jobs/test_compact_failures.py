@@ -14,6 +14,7 @@ from snapfs.formats import objects
 from snapfs.formats.bases import EntryBase
 from snapfs.formats.records import Base
 from snapfs.jobs.prune import compact as compacting
+from snapfs.metadata import compare
 from snapfs.metadata.baseloading import BaseLoading
 from snapfs.metadata.bases import Standpoint, base_body
 from snapfs.metadata.database import Database
@@ -100,8 +101,9 @@ TABLES = (
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_one_row_less_in_the_live_database_and_nothing_goes(
-    tmp_path: Path, table: str
+    tmp_path: Path, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(compare, "_AT_ONCE", 2)
     chance = random.Random(table)
     async with two_hosts(tmp_path) as (one, _, store):
         await days(one, chance, 3)

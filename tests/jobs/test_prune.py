@@ -27,7 +27,7 @@ from snapfs.repository.state import Directories
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.durable import TEMPORARY
 from snapfs.stores.memory import MemoryStore
-from tests.build import KEYS
+from tests.build import KEYS, publish
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.ingesting import Machine, machine
 
@@ -42,7 +42,7 @@ async def run(repository: Repository, options: PruneOptions = TIGHT) -> PruneRep
 
 async def forget(host: Machine, *snapshots: Snapshot) -> None:
     body = records.Forget(tuple(snapshot.id for snapshot in snapshots))
-    await host.repository.publish(Attempt(os.urandom(16)), lambda: body, "forgetter")
+    await publish(host.repository, body, "forgetter")
     for snapshot in snapshots:
         host.kept.manifests.pop(snapshot.number)
 
@@ -284,7 +284,7 @@ async def doubt(host: Machine, pack: int) -> None:
     suspects = suspects_of(repository.blocks, (number for (number,) in blocks))
     refs, new = await upload_blocks(repository.parts, [], [], suspects)
     body = records.Mend(new, refs, ())
-    await repository.publish(Attempt(os.urandom(16)), lambda: body, "repairer")
+    await publish(repository, body, "repairer")
     await repository.catch_up()
 
 

@@ -18,6 +18,7 @@ from snapfs.metadata.database import Database
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.log import Author
 from snapfs.repository.repository import World
+from tests.build import publish
 from tests.jobs.checking import assert_sound
 from tests.jobs.ingesting import Machine, machine
 from tests.jobs.test_prune import GENTLE, NOW, TIGHT, doubt, forget, packs_in, run, snapshots
@@ -174,7 +175,7 @@ async def test_a_recall_that_comes_before_the_delete_holds_it_back(
         async def recall_without_rescue() -> None:
             await other.repository.catch_up()
             body = Recall((first.id,))
-            await other.repository.publish(Attempt(os.urandom(16)), lambda: body, "other")
+            await publish(other.repository, body, "other")
 
         before_each_record(host, once(recall_without_rescue), monkeypatch, Delete)
         assert (await run(host.repository, PATIENT)).deleted == 0
@@ -209,10 +210,10 @@ async def test_no_record_adds_a_pack_that_is_on_its_way_out(tmp_path: Path, kind
     async with two_hosts(tmp_path) as (host, _, _):
         pack = os.urandom(16)
         condemn = Condemn((), New(), (), (), (pack,))
-        await host.repository.publish(Attempt(os.urandom(16)), lambda: condemn, "host")
+        await publish(host.repository, condemn, "host")
         added = Condemn((), New(), (), (pack,)) if kind is Condemn else Mend(New(), (), (pack,))
         with pytest.raises(DeltaVoidError, match=pack.hex()):
-            await host.repository.publish(Attempt(os.urandom(16)), lambda: added, "host")
+            await publish(host.repository, added, "host")
 
 
 async def test_a_repair_that_comes_between_lets_an_ingest_look_again(
@@ -247,7 +248,7 @@ async def test_another_process_may_catch_up_while_the_view_is_compared(
 
         async def go_on() -> None:
             body = Tag((), (), ())
-            await process.repository.publish(Attempt(os.urandom(16)), lambda: body, "host")
+            await publish(process.repository, body, "host")
 
         def beside(one: Database, two: Database) -> list[str]:
             trio.from_thread.run(go_on)

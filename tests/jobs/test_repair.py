@@ -1,6 +1,5 @@
 """Repair of packs and parts: broken, found, repaired, and then nothing is found, or the rest."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -9,9 +8,9 @@ import pytest
 
 from snapfs.errors import DeltaVoidError, StoreUnavailableError
 from snapfs.formats import objects, records
-from snapfs.model.identity import Attempt, Commit
+from snapfs.model.identity import Commit
 from snapfs.repository.repository import Repository
-from tests.build import Builder
+from tests.build import Builder, publish
 from tests.faulty import Fault, FaultyStore
 from tests.jobs.checking import (
     Scene,
@@ -266,7 +265,7 @@ async def test_a_prune_that_took_it_for_left_over(tmp_path: Path) -> None:
             pack = objects.pack_name(name)
             if pack is not None:
                 body = records.Condemn((pack,), records.New(), (), ())
-                await made.repository.publish(Attempt(os.urandom(16)), lambda: body, "pruner")
+                await publish(made.repository, body, "pruner")
 
         made.store.put = condemning  # type: ignore[method-assign]
         with pytest.raises(DeltaVoidError):

@@ -16,7 +16,7 @@ from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.log import Author
 from snapfs.repository.repository import World, open_view
 from snapfs.stores.memory import MemoryStore
-from tests.build import KEYS, Builder
+from tests.build import KEYS, Builder, publish
 from tests.faulty import FaultyStore
 from tests.jobs.checking import assert_sound, big, checked, found, other_machine, scene
 from tests.jobs.compacting import COMPACT, days
@@ -170,7 +170,7 @@ async def test_a_snapshot_that_was_forgotten_after_the_base(tmp_path: Path) -> N
         affected = {(each.first, each.last) for each in report.left.affected}
         assert affected == {(back.id, back.id)}
         body = Forget((back.id,))
-        await repository.publish(Attempt(os.urandom(16)), lambda: body, "owner")
+        await publish(repository, body, "owner")
         await assert_sound(repository)
 
 

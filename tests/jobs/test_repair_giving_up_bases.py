@@ -1,6 +1,5 @@
 """Repair where nobody has a copy of records that a base restates, or that came after it."""
 
-import os
 import random
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,10 +11,10 @@ from snapfs.errors import DamagedError
 from snapfs.formats import objects, records
 from snapfs.formats.records import Base, Condemn, Forget, Ingest, named_parts
 from snapfs.jobs.repair.report import RepairReport
-from snapfs.model.identity import Attempt, Commit
+from snapfs.model.identity import Commit
 from snapfs.repository.repository import World, open_view
 from snapfs.stores.memory import MemoryStore
-from tests.build import KEYS
+from tests.build import KEYS, publish
 from tests.jobs.checking import assert_sound
 from tests.jobs.compacting import COMPACT, days, forget_some, sound
 from tests.jobs.ingesting import TINY, machine
@@ -208,7 +207,7 @@ async def test_forgotten_snapshots_come_back_with_a_lost_record(tmp_path: Path) 
         assert {each.first for each in report.left.affected} <= ids
         assert {each.last for each in report.left.affected} <= ids
         body = Forget(tuple(ids))
-        await repository.publish(Attempt(os.urandom(16)), lambda: body, "owner")
+        await publish(repository, body, "owner")
         await assert_sound(repository)
         assert {each.number for each in repository.snapshots.stream()} == set(kept)
 

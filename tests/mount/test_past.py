@@ -9,13 +9,13 @@ from typing import cast
 import pytest
 
 from snapfs.formats import records
-from snapfs.model.identity import Attempt, Commit
+from snapfs.model.identity import Commit
 from snapfs.mount import following
 from snapfs.mount.held import Held
 from snapfs.mount.history import PastDirectory
 from snapfs.mount.options import MountOptions
 from snapfs.mount.view import Found, Sight, View
-from tests.build import Builder, file, folder, link
+from tests.build import Builder, file, folder, link, publish
 from tests.mount.mounting import getdents, mounted, run, use
 
 FIRST = "2025-11-13T021320Z"
@@ -33,7 +33,7 @@ def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _tag(builder: Builder, number: Commit, name: str) -> None:
     attempt = builder.repository.replica.head(number).attempt
     body = records.Tag((attempt,), (name,), ())
-    await builder.repository.publish(Attempt(os.urandom(16)), lambda: body, "web")
+    await publish(builder.repository, body, "web")
 
 
 async def _three(builder: Builder) -> list[Commit]:
