@@ -19,9 +19,7 @@ async def mend_base(repository: Repository, host: str) -> Commit | None:
     try:
         async with replayed(repository) as replica:
             if replica.lacks_base:
-                base = await compact(repository, replica, PruneOptions(host=host))
-                await repository.catch_up_all()
-                return base
+                return await compact(repository, replica, PruneOptions(host=host))
     except (DamagedError, BusyError) as error:
         log.warning("no base was made: %s", error.what)
     return None
