@@ -38,6 +38,8 @@ def decode(data: bytes) -> Content:
     """The content in a column. Raises ViewDamagedError."""
     try:
         flat = _decoder.decode(data)
+        if len(flat) == 2:  # as of most files
+            return (_extent(flat[0], flat[1]),)
         return tuple(
             _extent(code, length) for code, length in zip(flat[::2], flat[1::2], strict=True)
         )

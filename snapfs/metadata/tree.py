@@ -159,8 +159,7 @@ class Tree:
 
 
 def _entry(row: Row) -> Entry:
-    name, child, *node = row
-    return Entry(bytes(name), node_of(tuple(node)), child)
+    return Entry(bytes(row[0]), node_of(row[2:]), row[1])
 
 
 def node_of(row: Row) -> Node:

@@ -24,6 +24,7 @@ from snapfs.stores.memory import MemoryStore
 from tests.build import Thing, built, file, folder, link
 from tests.jobs.restoring import Restorer, found, restorer, troubles, wanted
 
+pytestmark = pytest.mark.usefixtures("making")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 MIB = 1024 * 1024
 

@@ -11,6 +11,7 @@ from snapfs.model.finding import Trouble
 from tests.build import Builder, Thing, file, folder, link
 from tests.jobs.restoring import found, restorer, temporaries, troubles, wanted
 
+pytestmark = pytest.mark.usefixtures("making")
 DAY = 86_400 * 10**9
 TIME = 1_600_000_000 * 10**9
 TWICE = file(b"twice", mtime_ns=TIME)

@@ -9,7 +9,7 @@ import os
 import stat
 
 from snapfs.errors import LocalError
-from snapfs.jobs.restore.report import Tally
+from snapfs.jobs.restore.report import Account
 from snapfs.model.attributes import Attributes
 from snapfs.model.finding import Trouble
 
@@ -20,7 +20,7 @@ _DENIED = (errno.EPERM, errno.EACCES)
 
 
 def set_attributes(
-    where: int | str, wanted: Attributes, path: bytes, tally: Tally
+    where: int | str, wanted: Attributes, path: bytes, tally: Account
 ) -> os.stat_result:
     """Give an inode its attributes and return its status; what cannot be set is told to `tally`.
 
@@ -43,7 +43,7 @@ def raise_if_fatal(error: OSError, path: bytes) -> None:
         ) from error
 
 
-def _set_owner(where: int | str, wanted: Attributes, path: bytes, tally: Tally) -> int:
+def _set_owner(where: int | str, wanted: Attributes, path: bytes, tally: Account) -> int:
     """Set owner and group; the set-id bits that must not be given without them."""
     try:
         os.chown(where, wanted.uid, wanted.gid)
@@ -66,7 +66,7 @@ def _set_owner(where: int | str, wanted: Attributes, path: bytes, tally: Tally) 
     return denied
 
 
-def _set_xattrs(where: int | str, wanted: Attributes, path: bytes, tally: Tally) -> None:
+def _set_xattrs(where: int | str, wanted: Attributes, path: bytes, tally: Account) -> None:
     _drop_xattrs(where, {name for name, _ in wanted.xattrs})
     for name, value in wanted.xattrs:
         try:
@@ -98,7 +98,9 @@ def _drop_xattrs(where: int | str, wanted: set[bytes]) -> None:
                     return  # not ours to change: the mode, set next, says so
 
 
-def _set_mode(where: int | str, wanted: Attributes, denied: int, path: bytes, tally: Tally) -> None:
+def _set_mode(
+    where: int | str, wanted: Attributes, denied: int, path: bytes, tally: Account
+) -> None:
     mode = stat.S_IMODE(wanted.mode)
     if not wanted.is_directory:
         # A set-id bit with another's owner would be a privilege that nobody granted.
@@ -112,7 +114,7 @@ def _set_mode(where: int | str, wanted: Attributes, denied: int, path: bytes, ta
         tally.unset(f"mode could not be set ({error.strerror})", path, advice=AS_ROOT)
 
 
-def _set_times(where: int | str, wanted: Attributes, path: bytes, tally: Tally) -> os.stat_result:
+def _set_times(where: int | str, wanted: Attributes, path: bytes, tally: Account) -> os.stat_result:
     try:
         os.utime(where, ns=(wanted.mtime_ns, wanted.mtime_ns))
     except OSError as error:

@@ -63,6 +63,9 @@ class Draft:
     def write(self, group: Group, data: bytes | memoryview) -> None:
         """Write the blocks of a group, whose bytes are `data`. Raises OSError."""
         rest = memoryview(data)
+        if len(group.blocks) == 1:
+            _write_all(self.descriptor, rest, group.offsets[0])
+            return
         for span in group.spans():
             _write_all(self.descriptor, rest[: span.length], span.offset)
             rest = rest[span.length :]

@@ -8,9 +8,6 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,12 +16,15 @@ from snapfs.jobs.restore.directory import TEMPORARY, open_inner
 from snapfs.jobs.restore.drafts import Draft, ReadBackError
 from snapfs.jobs.restore.groups import Group
 from snapfs.jobs.restore.links import FirstName
-from snapfs.jobs.restore.report import Tally
+from snapfs.jobs.restore.report import Account
 from snapfs.jobs.restore.walk import Task
 from snapfs.model.finding import Trouble
 from snapfs.model.identity import BlockKey
 
 _NO_LINK = "hard links cannot be made; this is a copy"
+_UNLINKABLE = (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP)
+_FAILURES = (OSError, ReadBackError, ValueError, OverflowError)
+"what keeps an entry from being made; the last two, numbers and names that no system call takes"
 _DIRECTORY_THERE = (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -41,7 +41,7 @@ class Maker:
     """Makes entries below one target. May be used from several threads."""
 
     def __init__(
-        self, root: int, token: bytes, tally: Tally, *, sparse: bool, block_id_key: bytes
+        self, root: int, token: bytes, tally: Account, *, sparse: bool, block_id_key: bytes
     ) -> None:
         self._root = root
         self._prefix = TEMPORARY + token + b"-"
@@ -54,12 +54,13 @@ class Maker:
         """Make one entry, a file with its content; None where that failed, as reported."""
         if task.same:
             return self._keep(task)
-        with self._finding(task) as outcome:
+        try:
             if task.wanted.is_file:
-                outcome.name = self._make_file(task, held)
-            else:
-                outcome.name = self._make_special(task)
-        return outcome.name
+                return self._make_file(task, held)
+            return self._make_special(task)
+        except _FAILURES as error:
+            self._failed(task, error)
+            return None
 
     def begin(self, task: Task) -> Draft:
         """An empty file for a task, of its size. Raises OSError."""
@@ -80,21 +81,19 @@ class Maker:
 
     def link(self, task: Task, first: FirstName) -> bool:
         """Make a further name of an inode; False where it can't be, and a copy must do."""
-        directory = task.directory.descriptor
-        with self._finding(task) as outcome:
-            try:
-                if self._is_inode(directory, task.name, first):
-                    self._tally.skipped(task.wanted, task.path)
-                    return True
-                outcome.linked = self._link_new(task, first)
-            except OSError as error:
-                if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP):
-                    raise
-                self._tally.unset(f"{_NO_LINK} ({error.strerror})", task.path)
+        try:
+            if self._is_inode(task.directory.descriptor, task.name, first):
+                self._tally.skipped(task.wanted, task.path)
+                return True
+            if not self._link_new(task, first):
                 return False
-            if not outcome.linked:
-                return False
-            self._tally.linked(task.path)
+        except _FAILURES as error:
+            if not (isinstance(error, OSError) and error.errno in _UNLINKABLE):
+                self._failed(task, error)
+                return True
+            self._tally.unset(f"{_NO_LINK} ({error.strerror})", task.path)
+            return False
+        self._tally.linked(task.path)
         return True
 
     def report_error(self, task: Task, error: OSError) -> None:
@@ -106,19 +105,16 @@ class Maker:
             return
         self._tally.found(Trouble.REFUSED, task.path, f"could not be made: {error.strerror}")
 
-    @contextmanager
-    def _finding(self, task: Task) -> "Iterator[_Outcome]":
-        outcome = _Outcome()
-        try:
-            yield outcome
-        except ReadBackError:
-            self._tally.found(
-                Trouble.DAMAGED, task.path, "did not read back from the disk as it was written"
-            )
-        except OSError as error:
-            self.report_error(task, error)
-        except (ValueError, OverflowError) as error:
-            self._tally.found(Trouble.REFUSED, task.path, f"cannot be on this system: {error}")
+    def _failed(self, task: Task, error: Exception) -> None:
+        match error:
+            case ReadBackError():
+                detail = "did not read back from the disk as it was written"
+                self._tally.found(Trouble.DAMAGED, task.path, detail)
+            case OSError():
+                self.report_error(task, error)
+            case _:
+                detail = f"cannot be on this system: {error}"
+                self._tally.found(Trouble.REFUSED, task.path, detail)
 
     def _make_file(self, task: Task, held: Held | None) -> FirstName:
         with self.begin(task) as draft:
@@ -129,13 +125,13 @@ class Maker:
 
     def _keep(self, task: Task) -> FirstName | None:
         """The first of several names, which is there as it should be."""
-        with self._finding(task) as outcome:
+        try:
             status = os.stat(task.name, dir_fd=task.directory.descriptor, follow_symlinks=False)
-            outcome.name = FirstName(
-                task.directory.join_inner(task.name), status.st_dev, status.st_ino
-            )
-            self._tally.skipped(task.wanted, task.path)
-        return outcome.name
+        except _FAILURES as error:
+            self._failed(task, error)
+            return None
+        self._tally.skipped(task.wanted, task.path)
+        return FirstName(task.directory.join_inner(task.name), status.st_dev, status.st_ino)
 
     def _verify(self, draft: Draft, held: Held) -> None:
         if held.keys:
@@ -222,9 +218,3 @@ class Maker:
 
     def _temporary(self) -> bytes:
         return self._prefix + b"%d" % next(self._numbers)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    name: FirstName | None = None
-    linked: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from snapfs.model.content import Content, Extent, Layout, Listed, Stored
+from snapfs.model.content import Content, Extent, Hole, Layout, Listed, Stored
 
 LIMIT = 4 * 1024 * 1024
 "plain bytes of a group, unless one block is larger"
@@ -38,9 +38,6 @@ class Group(msgspec.Struct, frozen=True):
 
     def spans(self) -> Iterator[Span]:
         """The runs of bytes in the file that the blocks fill, neighbours as one."""
-        if len(self.blocks) == 1:
-            yield Span(self.offsets[0], self.blocks[0].length)
-            return
         begin = end = self.offsets[0] if self.offsets else 0
         for block, offset in zip(self.blocks, self.offsets, strict=True):
             if offset != end:
@@ -53,14 +50,25 @@ class Group(msgspec.Struct, frozen=True):
 
 def data_length(content: Content) -> int:
     """Bytes of a content that are stored; all of a list counts."""
-    return sum(extent.length for extent in content if isinstance(extent, Stored | Listed))
+    if len(content) == 1:  # as of most files
+        return 0 if isinstance(content[0], Hole) else content[0].length
+    return sum(extent.length for extent in content if not isinstance(extent, Hole))
 
 
 def is_small(content: Content) -> bool:
     """Whether a content is one group at most, and can be seen to be so without the database."""
+    if len(content) == 1:
+        return content[0].length <= LIMIT and not isinstance(content[0], Listed)
     return data_length(content) <= LIMIT and not any(
         isinstance(extent, Listed) for extent in content
     )
+
+
+def group_of(content: Content) -> Group | None:
+    """The blocks of a small content; None where it has none."""
+    if len(content) == 1 and isinstance(content[0], Stored):
+        return Group((content[0],), (0,))
+    return next(groups(content), None)
 
 
 def groups(extents: Iterable[Extent], limit: int = LIMIT) -> Iterator[Group]:

@@ -16,11 +16,14 @@ from snapfs.jobs.restore.choice import Choice, Item, Missing, Whole
 from snapfs.jobs.restore.directory import Directories
 from snapfs.jobs.restore.entries import Maker
 from snapfs.jobs.restore.links import open_links
+from snapfs.jobs.restore.messages import Setup
 from snapfs.jobs.restore.options import RestoreOptions
 from snapfs.jobs.restore.removal import Removal
 from snapfs.jobs.restore.report import RestoreReport, Tally, Watch
+from snapfs.jobs.restore.small import SmallMaker
 from snapfs.jobs.restore.walk import Batch, Walk
 from snapfs.jobs.restore.work import Work
+from snapfs.jobs.restore.worker import worker
 from snapfs.metadata.database import Database
 from snapfs.metadata.lost import Lost
 from snapfs.metadata.moments import Moments
@@ -89,16 +92,17 @@ async def _restore(
         # Its own descriptor: the target is closed as soon as all below it is done.
         root = os.dup(target.descriptor) if target.descriptor >= 0 else -1
         try:
+            token = repository.world.random(6).hex().encode()
+            block_id_key = repository.keys.block_id if options.verify else b""
+            setup = Setup(token + b"w", options.sparse, block_id_key)
             maker = Maker(
-                root,
-                repository.world.random(6).hex().encode(),
-                tally,
-                sparse=options.sparse,
-                block_id_key=repository.keys.block_id,
+                root, token, tally, sparse=options.sparse, block_id_key=repository.keys.block_id
             )
             turns = trio.CapacityLimiter(1)
-            work = Work(repository, reader, maker, directories, links, options, tally, turns)
-            await _run(work, walk.batches(top, target), turns)
+            async with worker(setup) as process:
+                small = SmallMaker(maker, directories, tally, process, turns)
+                work = Work(repository, reader, maker, directories, links, options, tally, small)
+                await _run(work, walk.batches(top, target), turns)
             if not options.dry_run:
                 await trio.to_thread.run_sync(_sync, root, options.target)
         finally:

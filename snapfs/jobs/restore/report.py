@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from snapfs.jobs.progress import Progress
 from snapfs.model.attributes import Attributes
@@ -77,7 +78,26 @@ class _Unset:
     count: int = 0
 
 
-class Tally:
+class Account(Protocol):
+    """Is told what becomes of single entries."""
+
+    def made(self, wanted: Attributes, path: bytes) -> None:
+        """An entry is in its place."""
+
+    def linked(self, path: bytes) -> None:
+        """A further name of an entry is in its place."""
+
+    def skipped(self, wanted: Attributes, path: bytes) -> None:
+        """An entry was kept as it was found."""
+
+    def found(self, trouble: Trouble, path: bytes, detail: str) -> None:
+        """Something about one path."""
+
+    def unset(self, what: str, path: bytes, *, advice: str = "") -> None:
+        """An attribute could not be set: reported once for all that `what` says of."""
+
+
+class Tally(Account):
     """Counts what several threads do."""
 
     def __init__(self, progress: Progress, watch: Watch | None = None) -> None:

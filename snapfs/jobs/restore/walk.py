@@ -60,19 +60,22 @@ class Batch:
     size: int = 0
     directories: set[OpenDirectory] = field(default_factory=set)
 
-    def add(self, task: Task) -> None:
-        """Take one more task."""
+    def takes(self, task: Task) -> bool:
+        """Take one more task, if it may go with those that are here."""
+        size = groups.data_length(task.content)
+        if self.tasks and (
+            len(self.tasks) >= _BATCH_ENTRIES
+            or self.size + size > groups.LIMIT
+            or (
+                task.directory not in self.directories
+                and len(self.directories) >= _BATCH_DIRECTORIES
+            )
+        ):
+            return False
         self.tasks.append(task)
-        self.size += groups.data_length(task.content)
+        self.size += size
         self.directories.add(task.directory)
-
-    def has_room(self, task: Task) -> bool:
-        """Whether a task may still go with these."""
-        return (
-            len(self.tasks) < _BATCH_ENTRIES
-            and self.size + groups.data_length(task.content) <= groups.LIMIT
-            and (task.directory in self.directories or len(self.directories) < _BATCH_DIRECTORIES)
-        )
+        return True
 
 
 @dataclass(slots=True, eq=False)
@@ -108,14 +111,11 @@ class Walk:
         batch = Batch()
         for task in self._tasks(top, target):
             if task.is_large:
-                large = Batch()
-                large.add(task)
-                yield large
-                continue
-            if not batch.has_room(task):
+                yield Batch([task])
+            elif not batch.takes(task):
                 yield batch
                 batch = Batch()
-            batch.add(task)
+                batch.takes(task)
         if batch.tasks:
             yield batch
 
@@ -123,8 +123,7 @@ class Walk:
         if target.descriptor >= 0 and not target.fresh and not self._options.dry_run:
             remove_temporaries(target.descriptor)
         if not top.inside:
-            yield from self._task(target, top)
-            self._directories.release(target)
+            yield from self._single(target, top)
             return
         self._purge(target, top)
         levels = [_Level(top, self._choice.items(top.inside), target)]
@@ -143,6 +142,13 @@ class Walk:
                     self._open(levels)
             elif directory := self._open(levels):
                 yield from self._task(directory, item)
+
+    def _single(self, target: OpenDirectory, top: Item) -> Iterator[Task]:
+        if self._is_entry(top):
+            yield from self._task(target, top)
+        else:
+            self._refuse_in(target.path, top.name)
+        self._directories.release(target)
 
     def _open(self, levels: list[_Level]) -> OpenDirectory | None:
         """The directory of the last level, made with those that lead to it; None: it is left."""
@@ -171,20 +177,21 @@ class Walk:
 
     def _is_sound(self, levels: list[_Level], item: Item) -> bool:
         """False for what cannot come from a log that was checked, but from a damaged replica."""
-        return (
-            is_safe_name(item.name)
-            and item.node.attributes.is_directory == bool(item.inside)
-            and not (item.inside and self._is_circle(levels, item))
-        )
+        if item.inside:
+            return self._is_directory(item) and not self._is_circle(levels, item)
+        return self._is_entry(item)
+
+    def _is_entry(self, item: Item) -> bool:
+        return is_safe_name(item.name) and not item.node.attributes.is_directory
+
+    def _is_directory(self, item: Item) -> bool:
+        return is_safe_name(item.name) and item.node.attributes.is_directory
 
     def _is_circle(self, levels: list[_Level], item: Item) -> bool:
         above: Iterator[Inside] = (level.item.inside for level in levels)
         return any(number and number in inside for inside in above for number in item.inside)
 
     def _task(self, directory: OpenDirectory, item: Item) -> Iterator[Task]:
-        if not is_safe_name(item.name) or item.node.attributes.is_directory:
-            self._refuse_in(directory.path, item.name)
-            return
         wanted = self.wanted(item.node)
         if item.hides:
             self._tally.found(

@@ -1,7 +1,7 @@
 """Doing batches: contents are read as they come, and written in threads, many files at a time."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import trio
@@ -10,10 +10,11 @@ from snapfs.errors import DamagedError, ObjectTooShortError
 from snapfs.jobs.restore.directory import Directories
 from snapfs.jobs.restore.drafts import Draft, ReadBackError
 from snapfs.jobs.restore.entries import Held, Maker
-from snapfs.jobs.restore.groups import Group, groups
+from snapfs.jobs.restore.groups import Group, group_of, groups
 from snapfs.jobs.restore.links import FirstName, Links
 from snapfs.jobs.restore.options import RestoreOptions
 from snapfs.jobs.restore.report import Tally
+from snapfs.jobs.restore.small import SmallMaker
 from snapfs.jobs.restore.walk import Batch, Task
 from snapfs.model.content import total_length
 from snapfs.model.finding import Trouble
@@ -31,7 +32,7 @@ class Work:
     def __init__(
         self, repository: Repository, reader: ContentReader, maker: Maker,
         directories: Directories, links: Links, options: RestoreOptions, tally: Tally,
-        turns: trio.CapacityLimiter,
+        small: SmallMaker,
     ) -> None:  # fmt: skip
         self._repository = repository
         self._reader = reader
@@ -42,7 +43,7 @@ class Work:
         self._tally = tally
         self._being_made: dict[NodeNumber, trio.Event] = {}
         "nodes with several names whose first name is being made"
-        self._turns = turns
+        self._small = small
         self._further: set[Task] = set()
         "tasks that are to be further names of a node"
 
@@ -90,8 +91,7 @@ class Work:
             self._note(task, name)
             await trio.to_thread.run_sync(self._directories.release, task.directory)
             return
-        ready = await self._read_small(tasks)
-        names = await trio.to_thread.run_sync(self._make_small, tasks, ready, limiter=self._turns)
+        names = await self._small.make(tasks, await self._read_small(tasks))
         for task, name in zip(tasks, names, strict=True):
             self._note(task, name)
 
@@ -109,11 +109,15 @@ class Work:
 
     async def _read_small(self, tasks: list[Task]) -> list[Held | DamagedError | None]:
         """What is to be written, for each task; None for what needs no content."""
-        wanted = [self._group(task) for task in tasks]
+        wanted = [None if task.same else group_of(task.content) for task in tasks]
         blocks = await self._read_together([group for group in wanted if group])
-        return [
-            await self._held(task, group, blocks) for task, group in zip(tasks, wanted, strict=True)
-        ]
+        pairs = zip(tasks, wanted, strict=True)
+        if blocks is None:
+            ready = [await self._read_alone(task, group) for task, group in pairs]
+        else:
+            ready = [self._held(task, group, blocks) for task, group in pairs]
+        self._passed(tasks, ready)
+        return ready
 
     async def _read_together(self, wanted: list[Group]) -> Iterator[bytes] | None:
         """The blocks of all groups, in order; None where something of them is damaged."""
@@ -123,40 +127,36 @@ class Work:
         except (DamagedError, ObjectTooShortError):
             return None
 
-    def _group(self, task: Task) -> Group | None:
-        if task.same:
-            return None
-        return next(groups(task.content), None)
-
-    async def _held(
-        self, task: Task, group: Group | None, blocks: Iterator[bytes] | None
-    ) -> Held | DamagedError | None:
-        data = b""
+    async def _read_alone(self, task: Task, group: Group | None) -> Held | DamagedError | None:
+        """Where something of a batch is damaged: is it this?"""
         try:
-            if group and blocks is None:
-                data = await self._read(group)
-            elif group and blocks is not None:
-                data = b"".join(islice(blocks, len(group.blocks)))
+            blocks = [await self._read(group)] if group else []
+        except DamagedError as error:
+            return error
+        return self._held(task, group, iter(blocks))
+
+    def _held(
+        self, task: Task, group: Group | None, blocks: Iterator[bytes]
+    ) -> Held | DamagedError | None:
+        if group is None:
+            data = b""
+        elif len(group.blocks) == 1:
+            data = next(blocks)
+        else:
+            data = b"".join(islice(blocks, len(group.blocks)))
+        try:
             _check_size(task)
         except DamagedError as error:
             return error
-        if task.wanted.is_file and not task.same:
-            self._tally.passed(task.wanted.size, task.directory.path)
         return Held(group, data, self._keys(group)) if group else None
 
-    def _make_small(
-        self, tasks: list[Task], ready: list[Held | DamagedError | None]
-    ) -> list[FirstName | None]:
-        """Make small things; in a thread, many at once: a hop costs as much as a file."""
-        names: list[FirstName | None] = []
-        for task, held in zip(tasks, ready, strict=True):
-            if isinstance(held, DamagedError):
-                self._report_damage(task, held)
-                names.append(None)
-            else:
-                names.append(self._maker.make(task, held))
-            self._directories.release(task.directory)
-        return names
+    def _passed(self, tasks: list[Task], ready: Sequence[Held | DamagedError | None]) -> None:
+        count = sum(
+            task.wanted.size
+            for task, held in zip(tasks, ready, strict=True)
+            if task.wanted.is_file and not task.same and not isinstance(held, DamagedError)
+        )
+        self._tally.passed(count, tasks[-1].directory.path)
 
     # --- large files
 
@@ -168,7 +168,7 @@ class Work:
                 await self._verify(task, draft)
                 return await trio.to_thread.run_sync(self._maker.finish, task, draft)
         except DamagedError as error:
-            self._report_damage(task, error)
+            self._small.report_damage(task, error)
         except ReadBackError:
             self._tally.found(
                 Trouble.DAMAGED, task.path, "did not read back from the disk as it was written"
@@ -257,9 +257,6 @@ class Work:
         if not self._options.verify:
             return ()
         return tuple(self._repository.blocks.key(block.number) for block in group.blocks)
-
-    def _report_damage(self, task: Task, error: DamagedError) -> None:
-        self._tally.found(Trouble.DAMAGED, task.path, f"was not restored: {error.what}")
 
 
 def _check_size(task: Task) -> None:

@@ -1,0 +1,33 @@
+"""Fixtures that the tests of several jobs use."""
+
+import time
+
+import pytest
+
+from snapfs.jobs.restore import small
+from snapfs.jobs.restore.worker import Worker
+
+
+@pytest.fixture
+def by_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the worker process of a restore make all small entries, the first ones too."""
+    begin, is_ready = Worker.begin, Worker.is_ready
+
+    def begun_and_ready(worker: Worker) -> bool:
+        if worker._socket is None:
+            begin(worker)
+        deadline = time.monotonic() + 60
+        while not is_ready(worker):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(small, "_FROM", 0)
+    monkeypatch.setattr(Worker, "is_ready", begun_and_ready)
+
+
+@pytest.fixture(params=["in a thread", "by the worker"])
+def making(request: pytest.FixtureRequest) -> None:
+    """Each of the ways in which a restore makes small entries."""
+    if request.param == "by the worker":
+        request.getfixturevalue("by_worker")

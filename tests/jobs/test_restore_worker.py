@@ -1,0 +1,245 @@
+"""The process that makes small entries: what it makes, and what becomes of a restore without it."""
+
+import os
+import random
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from snapfs.errors import LocalError
+from snapfs.jobs.restore import messages, walk
+from snapfs.jobs.restore import worker as workers
+from snapfs.jobs.restore.messages import Found, Made, Outcome, Outcomes, Setup
+from snapfs.jobs.restore.report import Action
+from snapfs.jobs.restore.worker import Worker, worker
+from snapfs.model.finding import Trouble
+from tests.build import Thing, file, folder, link
+from tests.jobs.restoring import found, restorer, temporaries, troubles, wanted
+
+SETUP = Setup(b"token", sparse=True, block_id_key=b"")
+
+
+def many(files: int = 700) -> dict[str | bytes, Thing]:
+    """More than a batch or two, of all kinds."""
+    chance = random.Random(1)
+    twice = file(b"twice")
+    things: dict[str | bytes, Thing] = {"/": folder(), "/first": twice, "/z/last": twice}
+    for number in range(files):
+        path = f"/d{number % 41}/f{number}"
+        match number % 9:
+            case 0:
+                things[path] = link(b"to %d" % number)
+            case 1:
+                things[path] = file(mode=0o600)
+            case 2:
+                things[path] = file(b"begin", 300_000, b"end", mode=0o640)
+            case _:
+                content = chance.randbytes(chance.randrange(1, 30_000))
+                things[path] = file(content, mtime_ns=number * 10**9 + 1, uid=number % 3)
+    return things
+
+
+@pytest.fixture
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of what the worker was given."""
+    sizes: list[int] = []
+    make = Worker.make
+
+    async def spy(self: Worker, wanted: workers.Wanted) -> tuple[Outcome, ...]:
+        sizes.append(len(wanted))
+        return await make(self, wanted)
+
+    monkeypatch.setattr(Worker, "make", spy)
+    return sizes
+
+
+@pytest.mark.parametrize("verify", [False, True])
+async def test_it_makes_what_a_thread_makes(
+    tmp_path: Path, by_worker: None, spied: list[int], verify: bool
+) -> None:
+    things = many()
+    told: list[tuple[Action, bytes]] = []
+    async with restorer(tmp_path, things) as restoring:
+        report = await restoring.run(
+            tmp_path / "target", verify=verify, watch=lambda *each: told.append(each)
+        )
+        assert sum(spied) == 701  # but for the further name of an inode
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "sched_getaffinity", lambda _: {0})
+            alone = await restoring.run(tmp_path / "alone", verify=verify)
+        assert sum(spied) == 701
+    assert report == alone
+    assert report.is_clean
+    assert found(tmp_path / "target") == wanted(things)
+    assert {path for _, path in told} == {
+        os.fsencode(tmp_path / "target" / os.fsdecode(name)).rstrip(b"/") for name in wanted(things)
+    }
+
+
+async def test_a_restore_of_little_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "begin", None)
+    async with restorer(tmp_path, many(30)) as restoring:
+        assert (await restoring.run(tmp_path / "target")).is_clean
+
+
+async def test_until_it_is_there_others_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And if it never comes: here as it cannot be started."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    async with restorer(tmp_path, many()) as restoring:
+        assert (await restoring.run(tmp_path / "target")).is_clean
+    assert found(tmp_path / "target") == wanted(many())
+
+
+async def test_what_keeps_it_from_starting_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    async with restorer(tmp_path, many()) as restoring:
+        assert (await restoring.run(tmp_path / "target")).is_clean
+    assert found(tmp_path / "target") == wanted(many())
+
+
+async def test_answers_are_taken_in_the_order_of_what_was_sent(
+    tmp_path: Path, by_worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first who asked is the last who comes to listen."""
+    waits = iter([0.3, 0.2, 0.1])
+    receive = Worker._receive
+
+    def late(self: Worker) -> Outcomes:
+        time.sleep(next(waits, 0))
+        return receive(self)
+
+    monkeypatch.setattr(Worker, "_receive", late)
+    name = "x" * 256
+    things = {**many(), f"/d1/{name}": file(b"longer than names may be")}
+    async with restorer(tmp_path, things) as restoring:
+        report = await restoring.run(tmp_path / "target")
+    (finding,) = report.findings
+    assert finding.path == os.fsencode(tmp_path / "target/d1" / name)
+
+
+async def test_it_is_killed(
+    tmp_path: Path, by_worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the restore ends, and another one goes on."""
+    things, target = many(), tmp_path / "target"
+    make, batches = Worker.make, 0
+
+    async def killed(self: Worker, wanted: workers.Wanted) -> tuple[Outcome, ...]:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            assert self._process is not None
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        return await make(self, wanted)
+
+    async with restorer(tmp_path, things) as restoring:
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker, "make", killed)
+            with pytest.raises(LocalError, match="ended with signal 9") as raised:
+                await restoring.run(target)
+        assert "if-changed" in raised.value.hint
+        names = {name for name in found(target) if b".snapfs-restore-" not in name}
+        assert names < wanted(things).keys()
+        assert (await restoring.run(target)).is_clean
+    assert found(target) == wanted(things)
+    assert temporaries(target) == []
+
+
+@pytest.fixture
+def short_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    path = tmp_path / "short"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "none", path]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+async def test_its_disk_is_full(tmp_path: Path, short_disk: Path, by_worker: None) -> None:
+    async with restorer(tmp_path, many()) as restoring:
+        with pytest.raises(LocalError, match="No space left") as raised:
+            await restoring.run(short_disk)
+    assert "if-changed" in raised.value.hint
+    assert temporaries(short_disk) == []
+
+
+async def test_a_number_that_no_message_holds(
+    tmp_path: Path, by_worker: None, spied: list[int]
+) -> None:
+    """Such a batch is made here, where it is a finding."""
+    things = {**many(20), "/never": file(b"x", mtime_ns=2**70)}
+    async with restorer(tmp_path, things) as restoring:
+        report = await restoring.run(tmp_path / "target")
+    assert spied == [22]
+    assert troubles(report) == {Trouble.METADATA: 1}
+    assert (tmp_path / "target/never").read_bytes() == b"x"
+
+
+async def test_it_ends_with_the_restore(by_worker: None) -> None:
+    async with worker(SETUP) as process:
+        assert process is not None
+        assert process.is_ready()
+        assert process._process is not None
+        assert process._process.poll() is None
+    assert process._process.returncode == 0
+
+
+# --- messages
+
+
+def test_messages_come_as_they_were_sent() -> None:
+    """With more pieces, and more bytes, than one call sends."""
+    chance = random.Random(2)
+    pieces = [chance.randbytes(chance.randrange(5000)) for _ in range(1500)]
+    answer = Outcomes(
+        (Outcome((Made(),), 2**64 - 1, 2**63), Outcome((Found(Trouble.DAMAGED, "x"),)))
+    )
+    one, other = socket.socketpair()
+    with one, other, open(os.devnull, "rb") as null:
+        sender = threading.Thread(target=messages.send, args=(one, answer, pieces, [null.fileno()]))
+        sender.start()
+        descriptors: list[int] = []
+        data, contents = messages.receive(other, descriptors, bytearray(100))
+        sender.join()
+        assert msgspec.msgpack.decode(data, type=Outcomes) == answer
+        assert contents == b"".join(pieces)
+        assert [stat.S_ISCHR(os.fstat(each).st_mode) for each in descriptors] == [True]
+        for each in descriptors:
+            os.close(each)
+        buffer = bytearray(b"." * 100)
+        messages.send(one, answer, [b"short"])
+        assert messages.receive(other, None, buffer)[1] == b"short"
+        assert buffer[:6] == b"short."
+
+
+@pytest.mark.parametrize("sent", [b"", b"abc", messages._HEADER.pack(10, 0) + b"123"])
+def test_the_other_side_is_gone(sent: bytes) -> None:
+    one, other = socket.socketpair()
+    with one:
+        other.sendall(sent)
+        other.close()
+        with pytest.raises(messages.EndedError):
+            messages.receive(one)
+        with pytest.raises(messages.EndedError):
+            messages.send(one, Outcomes(()))
+
+
+def test_a_batch_has_no_more_directories_than_an_order_takes() -> None:
+    assert walk._BATCH_DIRECTORIES <= messages.DIRECTORIES
