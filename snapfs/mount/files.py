@@ -53,7 +53,7 @@ class OpenFiles:
         try:
             pieces = file.content.at_hand(offset, length)
             if pieces is None:
-                return await file.content.read(offset, length)
+                pieces = await file.content.read_pieces(offset, length)
         except SnapfsError as error:
             await self._complain(file, offset, error)
             raise FUSEError(errno.EIO) from error

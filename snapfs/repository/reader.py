@@ -54,6 +54,13 @@ class ContentReader:
 
         Raises DamagedError where a block is lost or damaged, StoreError.
         """
+        return joined(await self.read_pieces(layout, offset, length))
+
+    async def read_pieces(self, layout: Layout, offset: int, length: int) -> list[Piece]:
+        """As `read`, but a piece for each extent, and no byte is copied.
+
+        Pieces hold the memory of their whole segments.
+        """
         return await self._patiently(lambda: self._read(layout, offset, length))
 
     async def read_blocks(self, blocks: Sequence[Stored]) -> list[bytes]:
@@ -120,14 +127,13 @@ class ContentReader:
             found.append(segment.data[place.offset : place.offset + place.length])
         return found
 
-    async def _read(self, layout: Layout, offset: int, length: int) -> bytes:
+    async def _read(self, layout: Layout, offset: int, length: int) -> list[Piece]:
         located = self._locate(layout, offset, length)
         if len(located) > 1:
             self._start(located)
         else:
             self._follow(layout, located)
-        pieces = [await self._piece(item) for item in located]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return [await self._piece(item) for item in located]
 
     def _start(self, located: "list[_Located | int]") -> None:
         """Begin to fetch the segments of these blocks: often many blocks lie in one."""
@@ -140,14 +146,14 @@ class ContentReader:
             if isinstance(item, _Located) and item.place.length == layout.length:
                 self._neighbours.follow(item.place.segment)
 
-    async def _piece(self, item: "_Located | int") -> bytes:
+    async def _piece(self, item: "_Located | int") -> Piece:
         if isinstance(item, int):
             return bytes(item)
         place = item.place
         segment = self._fetcher.cached(place.segment)
         if segment is None:
             segment = await self._fetcher.get(self._wanted(place))
-        return bytes(self._view(segment, item))
+        return self._view(segment, item)
 
     def _view(self, segment: PlainSegment, item: "_Located") -> memoryview:
         """A part of a segment, its block checked; no byte is copied."""
@@ -210,11 +216,15 @@ class OpenContent:
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer only at the end. Raises as `ContentReader.read`."""
+        return joined(await self.read_pieces(offset, length))
+
+    async def read_pieces(self, offset: int, length: int) -> list[Piece]:
+        """As `read`, in pieces of which none is copied."""
         self._follow(offset, length)
-        return await self._reader.read(self._layout, offset, length)
+        return await self._reader.read_pieces(self._layout, offset, length)
 
     def at_hand(self, offset: int, length: int) -> list[Piece] | None:
-        """What `read` would give, if it is in memory; else None: then `read` it."""
+        """What `read_pieces` would give, if it is in memory; else None: then read them."""
         pieces = self._reader.at_hand(self._layout, offset, length)
         if pieces is not None:
             self._follow(offset, length)
@@ -237,6 +247,11 @@ class OpenContent:
         self._reader.prefetch(self._layout, begin, end - begin)
         self._ahead = end
         self._window = min(2 * self._window, _WINDOW_LARGEST)
+
+
+def joined(pieces: list[Piece]) -> bytes:
+    """The bytes of all pieces, apart from their segments."""
+    return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
 
 def _damaged(detail: str) -> DamagedError:

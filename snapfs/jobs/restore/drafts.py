@@ -60,15 +60,10 @@ class Draft:
         if not sparse:
             os.posix_fallocate(self.descriptor, 0, size)
 
-    def write(self, group: Group, data: bytes | memoryview) -> None:
-        """Write the blocks of a group, whose bytes are `data`. Raises OSError."""
-        rest = memoryview(data)
-        if len(group.blocks) == 1:
-            _write_all(self.descriptor, rest, group.offsets[0])
-            return
-        for span in group.spans():
-            _write_all(self.descriptor, rest[: span.length], span.offset)
-            rest = rest[span.length :]
+    def write(self, group: Group, blocks: Sequence[bytes | memoryview]) -> None:
+        """Write the bytes of a group's blocks. Raises OSError."""
+        for data, offset in zip(blocks, group.offsets, strict=True):
+            _write_all(self.descriptor, memoryview(data), offset)
 
     def forget_pages(self) -> None:
         """Let the next reading come from the disk."""

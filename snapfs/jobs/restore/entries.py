@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import stat
+from collections.abc import Sequence
 
 import msgspec
 
@@ -32,7 +33,7 @@ class Held(msgspec.Struct, frozen=True):
     """The content of a small file, in memory."""
 
     group: Group
-    data: bytes | memoryview
+    blocks: Sequence[bytes | memoryview]
     keys: tuple[BlockKey | None, ...]
     "of its blocks, if it is to be verified; else empty"
 
@@ -119,7 +120,7 @@ class Maker:
     def _make_file(self, task: Task, held: Held | None) -> FirstName:
         with self.begin(task) as draft:
             if held is not None:
-                draft.write(held.group, held.data)
+                draft.write(held.group, held.blocks)
                 self._verify(draft, held)
             return self.finish(task, draft)
 

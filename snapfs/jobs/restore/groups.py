@@ -10,13 +10,6 @@ LIMIT = 4 * 1024 * 1024
 "plain bytes of a group, unless one block is larger"
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """A run of bytes of a file."""
-
-    offset: int
-    length: int
-
-
 class Group(msgspec.Struct, frozen=True):
     """Blocks in order, and where in the file each begins.
 
@@ -35,17 +28,6 @@ class Group(msgspec.Struct, frozen=True):
     def length(self) -> int:
         """Bytes of all blocks."""
         return sum(block.length for block in self.blocks)
-
-    def spans(self) -> Iterator[Span]:
-        """The runs of bytes in the file that the blocks fill, neighbours as one."""
-        begin = end = self.offsets[0] if self.offsets else 0
-        for block, offset in zip(self.blocks, self.offsets, strict=True):
-            if offset != end:
-                yield Span(begin, end - begin)
-                begin = offset
-            end = offset + block.length
-        if end > begin:
-            yield Span(begin, end - begin)
 
 
 def data_length(content: Content) -> int:

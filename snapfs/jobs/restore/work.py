@@ -19,7 +19,7 @@ from snapfs.jobs.restore.walk import Batch, Task
 from snapfs.model.content import total_length
 from snapfs.model.finding import Trouble
 from snapfs.model.identity import BlockKey, NodeNumber
-from snapfs.repository.reader import ContentReader
+from snapfs.repository.reader import ContentReader, Piece
 from snapfs.repository.repository import Repository
 
 _AHEAD = 2
@@ -130,25 +130,20 @@ class Work:
     async def _read_alone(self, task: Task, group: Group | None) -> Held | DamagedError | None:
         """Where something of a batch is damaged: is it this?"""
         try:
-            blocks = [await self._read(group)] if group else []
+            blocks = await self._read(group) if group else []
         except DamagedError as error:
             return error
         return self._held(task, group, iter(blocks))
 
     def _held(
-        self, task: Task, group: Group | None, blocks: Iterator[bytes]
+        self, task: Task, group: Group | None, blocks: Iterator[Piece]
     ) -> Held | DamagedError | None:
-        if group is None:
-            data = b""
-        elif len(group.blocks) == 1:
-            data = next(blocks)
-        else:
-            data = b"".join(islice(blocks, len(group.blocks)))
+        mine = list(islice(blocks, len(group.blocks))) if group else []
         try:
             _check_size(task)
         except DamagedError as error:
             return error
-        return Held(group, data, self._keys(group)) if group else None
+        return Held(group, mine, self._keys(group)) if group else None
 
     def _passed(self, tasks: list[Task], ready: Sequence[Held | DamagedError | None]) -> None:
         count = sum(
@@ -180,8 +175,8 @@ class Work:
     async def _fill(self, task: Task, draft: Draft) -> None:
         rest = task.wanted.size
         for group in self._fetched_ahead(self._groups(task)):
-            data = await self._read(group)
-            await trio.to_thread.run_sync(draft.write, group, data)
+            blocks = await self._read(group)
+            await trio.to_thread.run_sync(draft.write, group, blocks)
             self._tally.passed(group.length, task.directory.path)
             rest -= group.length
         self._tally.passed(rest, task.directory.path)
@@ -246,10 +241,10 @@ class Work:
 
     # --- contents
 
-    async def _read(self, group: Group) -> bytes:
-        """The bytes of a group, verified. Raises DamagedError, StoreError."""
+    async def _read(self, group: Group) -> list[Piece]:
+        """The blocks of a group, verified. Raises DamagedError, StoreError."""
         try:
-            return await self._reader.read(group.layout, 0, group.length)
+            return await self._reader.read_pieces(group.layout, 0, group.length)
         except ObjectTooShortError as error:
             raise DamagedError(f"content is lost: {error.what}") from error
 

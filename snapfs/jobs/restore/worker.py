@@ -98,11 +98,11 @@ class Worker:
         assert self._socket is not None
         places: dict[OpenDirectory, int] = {}
         orders = []
-        contents = []
+        contents: list[bytes | memoryview] = []
         for task, held in wanted:
             orders.append(_order(task, held, places.setdefault(task.directory, len(places))))
             if held is not None:
-                contents.append(held.data)
+                contents += held.blocks
         told = Orders(tuple(Place(each.path, each.inner) for each in places), tuple(orders))
         try:
             messages.send(self._socket, told, contents, [each.descriptor for each in places])

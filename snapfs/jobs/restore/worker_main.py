@@ -105,10 +105,14 @@ def _task(order: Order, directories: list[OpenDirectory]) -> Task:
 def _held(order: Order, data: memoryview) -> Held | None:
     if not order.spans:
         return None
-    blocks = tuple(Stored(0, length) for _, length in order.spans)
-    offsets = tuple(offset for offset, _ in order.spans)
+    blocks, offsets, pieces = [], [], []
+    for offset, length in order.spans:
+        blocks.append(Stored(0, length))
+        offsets.append(offset)
+        pieces.append(data[:length])
+        data = data[length:]
     keys = tuple(None if key is None else BlockKey(key) for key in order.keys)
-    return Held(Group(blocks, offsets), data, keys)
+    return Held(Group(tuple(blocks), tuple(offsets)), pieces, keys)
 
 
 if __name__ == "__main__":
