@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import trio
@@ -18,9 +19,12 @@ from snapfs.repository.parallel import gather
 from snapfs.stores.base import Store
 
 _AT_ONCE = 8
-"parts that are fetched at once; each is a megabyte at most as we write them"
-_OWN_KEPT = 16
-"parts that need not be fetched again; as objects in memory each takes some megabytes"
+"parts that are fetched at once"
+_BYTES_AT_ONCE = 160 * 1024
+"""of these, as they are stored: of the longest that we write three, of those of a day's work all.
+As objects in memory, names and nodes take a hundred times what they take in the store."""
+_OWN_KEPT = 100 * 1024
+"bytes of own parts, as they are stored, that need not be fetched again"
 
 
 class Parts:
@@ -44,7 +48,7 @@ class Parts:
         name = self._random(16)
         data = await self._seal(part, name)
         await self._store.put(objects.part(name), data)
-        if len(self._own) < _OWN_KEPT:
+        if len(data) + sum(len(own.data) for own in self._own.values()) <= _OWN_KEPT:
             self._own[name] = _Opened(part, data)
         return PartRef(name, len(data), parts.digest(data), first)
 
@@ -94,7 +98,10 @@ class Parts:
                     await trio.to_thread.run_sync(self._replica.stop, stream)
 
     async def _pending(self, stream: int) -> list[Piece]:
-        return await trio.to_thread.run_sync(self._replica.pending, stream, _AT_ONCE)
+        pieces = await trio.to_thread.run_sync(self._replica.pending, stream, _AT_ONCE)
+        ends = accumulate(piece.ref.size for piece in pieces)
+        # One at least, however long.
+        return pieces[: max(1, sum(end <= _BYTES_AT_ONCE for end in ends))]
 
     async def _apply(self, pieces: list[Piece]) -> None:
         fetched = await gather(partial(self._try_to_fetch, piece) for piece in pieces)

@@ -3,8 +3,9 @@
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ from snapfs.metadata.compare import differences
 from snapfs.metadata.heads import Published
 from snapfs.metadata.replica import BLOCKS, Replica
 from snapfs.repository import pieces
+from snapfs.repository.parallel import gather
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.memory import MemoryStore
 from tests.build import Builder, built, file
@@ -87,18 +89,42 @@ async def test_an_unreachable_store_is_no_damage(tmp_path: Path) -> None:
         await assert_replay_equal(two, tmp_path)
 
 
-async def test_own_parts_are_not_fetched_and_few_are_kept(tmp_path: Path) -> None:
+async def test_own_parts_are_not_fetched_and_few_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = FaultyStore(MemoryStore())
     async with built(store, tmp_path) as repository:
         await history(Builder(repository), 3)
         assert not [name for verb, name in store.calls if verb == "get" and "meta" in name]
         assert repository.parts._own == {}
         part = EntryPart((), (), (), {}, {})
+        size = (await repository.parts.upload(part, (0, 0, 0))).size
+        monkeypatch.setattr(pieces, "_OWN_KEPT", 5 * size)
         for _ in range(40):
             await repository.parts.upload(part, (0, 0, 0))
-        assert len(repository.parts._own) == pieces._OWN_KEPT
+        assert len(repository.parts._own) == 5
         repository.parts.drop_own()
         assert repository.parts._own == {}
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [(pieces._BYTES_AT_ONCE, 8), (1, 1), (0, 1)])
+async def test_long_parts_are_fetched_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, at_once: int
+) -> None:
+    monkeypatch.setattr(pieces, "_BYTES_AT_ONCE", limit)
+    gathered: list[int] = []
+
+    async def counting(tasks: Iterable[Any]) -> list[Any]:
+        todo = list(tasks)
+        gathered.append(len(todo))
+        return await gather(todo)
+
+    async with machines(MemoryStore(), tmp_path, 2) as (one, other):
+        await history(Builder(one), 12)
+        monkeypatch.setattr(pieces, "gather", counting)
+        await other.catch_up([1])
+        assert max(gathered) == at_once
+        assert differences(one.replica.db, other.replica.db) == []
 
 
 async def test_entries_bring_the_blocks_that_they_need(tmp_path: Path) -> None:
