@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -30,6 +31,43 @@ def test_an_ingest_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -
     assert snapfs("ingest", source, "--json").json["files"]["new"] == 40
     snapfs("restore", f"latest:{source}", "--target", tmp_path / "back")
     subprocess.run(["diff", "-r", source, tmp_path / "back"], check=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_restore_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -> None:
+    """The process that makes files ends with it, whatever ends it."""
+    source, target = tmp_path / "source", tmp_path / "back"
+    for index in range(20_000):
+        path = source / str(index % 100) / str(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % index)
+    snapfs("ingest", source)
+    with snapfs.start("restore", f"latest:{source}", "--target", target) as run:
+        threads = Path(f"/proc/{run.pid}/task")
+        found: list[int] = []
+
+        def has_worker() -> bool:
+            for thread in threads.glob("*/children"):
+                with suppress(OSError):  # it has ended
+                    found.extend(map(int, thread.read_text().split()))
+            return bool(found)
+
+        eventually(has_worker)
+        run.send_signal(number)
+        run.communicate(timeout=30)
+    assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    eventually(lambda: not any(map(_runs, found)))
+
+    snapfs("restore", f"latest:{source}", "--target", target, "--overwrite", "if-changed")
+    subprocess.run(["diff", "-r", source, target], check=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is there and not merely waits for its status to be read."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_second_signal_ends_what_is_stuck(snapfs: Snapfs) -> None:
