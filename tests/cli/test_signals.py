@@ -33,6 +33,7 @@ def test_an_ingest_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -
     subprocess.run(["diff", "-r", source, tmp_path / "back"], check=True)
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor alone: no such process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_restore_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -> None:
     """The process that makes files ends with it, whatever ends it."""

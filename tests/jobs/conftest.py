@@ -1,5 +1,6 @@
 """Fixtures that the tests of several jobs use."""
 
+import os
 import time
 
 import pytest
@@ -22,6 +23,7 @@ def by_worker(monkeypatch: pytest.MonkeyPatch) -> None:
             time.sleep(0.01)
         return True
 
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(small, "_FROM", 0)
     monkeypatch.setattr(Worker, "is_ready", begun_and_ready)
 
