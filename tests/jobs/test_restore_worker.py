@@ -92,20 +92,11 @@ async def test_a_restore_of_little_has_none(
         assert (await restoring.run(tmp_path / "target")).is_clean
 
 
-async def test_until_it_is_there_others_make(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false"])
+async def test_where_it_cannot_be_started_a_thread_makes_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
-    """And if it never comes: here as it cannot be started."""
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
-    async with restorer(tmp_path, many()) as restoring:
-        assert (await restoring.run(tmp_path / "target")).is_clean
-    assert found(tmp_path / "target") == wanted(many())
-
-
-async def test_what_keeps_it_from_starting_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", program)
     async with restorer(tmp_path, many()) as restoring:
         assert (await restoring.run(tmp_path / "target")).is_clean
     assert found(tmp_path / "target") == wanted(many())
@@ -162,8 +153,8 @@ async def test_it_is_killed(
 
 @pytest.fixture
 def short_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    path = tmp_path / "short"
+    """A file system of 2 MiB whose path is no text."""
+    path = tmp_path / os.fsdecode(b"short \xff")
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "none", path]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -178,6 +169,14 @@ async def test_its_disk_is_full(tmp_path: Path, short_disk: Path, by_worker: Non
             await restoring.run(short_disk)
     assert "if-changed" in raised.value.hint
     assert temporaries(short_disk) == []
+
+
+async def test_a_finding_that_is_no_text(tmp_path: Path, by_worker: None) -> None:
+    things = {"/a": file(b"a", xattrs=((b"us\xffer.x", b"y"),))}
+    async with restorer(tmp_path, things) as restoring:
+        report = await restoring.run(tmp_path / "target")
+    (finding,) = report.findings
+    assert "'us\udcffer' could not be set" in finding.detail
 
 
 async def test_a_number_that_no_message_holds(
@@ -209,7 +208,7 @@ def test_messages_come_as_they_were_sent() -> None:
     chance = random.Random(2)
     pieces = [chance.randbytes(chance.randrange(5000)) for _ in range(1500)]
     answer = Outcomes(
-        (Outcome((Made(),), 2**64 - 1, 2**63), Outcome((Found(Trouble.DAMAGED, "x"),)))
+        (Outcome((Made(),), 2**64 - 1, 2**63), Outcome((Found(Trouble.DAMAGED, b"x"),)))
     )
     one, other = socket.socketpair()
     with one, other, open(os.devnull, "rb") as null:

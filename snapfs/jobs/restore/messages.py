@@ -81,13 +81,15 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag="found"):
     """Something about it."""
 
     trouble: Trouble
-    detail: str
+    detail: bytes
+    "as os.fsencode makes it, as it may name what is no text"
 
 
 class Unset(msgspec.Struct, frozen=True, array_like=True, tag="unset"):
     """An attribute could not be set."""
 
-    what: str
+    what: bytes
+    "as `detail` of what is found"
     advice: str
 
 
@@ -107,8 +109,8 @@ class Outcomes(msgspec.Struct, frozen=True, array_like=True):
     """The answer to an order."""
 
     outcomes: tuple[Outcome, ...]
-    failure: tuple[str, str] | None = None
-    "what ended it before all was made, and a hint"
+    failure: tuple[bytes, str] | None = None
+    "what ended it before all was made, as `detail` of what is found, and a hint"
 
 
 def send(

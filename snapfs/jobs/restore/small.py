@@ -1,5 +1,6 @@
 """Making small entries, many at a time: by the worker process; in a thread until there is one."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -102,9 +103,9 @@ class SmallMaker:
             case Skipped():
                 self._tally.skipped(task.wanted, task.path)
             case Found(trouble, detail):
-                self._tally.found(trouble, task.path, detail)
+                self._tally.found(trouble, task.path, os.fsdecode(detail))
             case Unset(what, advice):
-                self._tally.unset(what, task.path, advice=advice)
+                self._tally.unset(os.fsdecode(what), task.path, advice=advice)
 
     def report_damage(self, task: Task, error: DamagedError) -> None:
         """Tell of an entry whose content cannot be read."""

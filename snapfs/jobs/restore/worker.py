@@ -84,7 +84,7 @@ class Worker:
         answered.set()
         if answer.failure:
             what, hint = answer.failure
-            raise LocalError(what, hint=hint)
+            raise LocalError(os.fsdecode(what), hint=hint)
         return answer.outcomes
 
     def end(self) -> None:

@@ -36,10 +36,10 @@ class _Notes:
         self.notes.append(Skipped())
 
     def found(self, trouble: Trouble, path: bytes, detail: str) -> None:
-        self.notes.append(Found(trouble, detail))
+        self.notes.append(Found(trouble, os.fsencode(detail)))
 
     def unset(self, what: str, path: bytes, *, advice: str = "") -> None:
-        self.notes.append(Unset(what, advice))
+        self.notes.append(Unset(os.fsencode(what), advice))
 
     def linked(self, path: bytes) -> None:
         raise AssertionError("further names are made by the restore itself")
@@ -92,7 +92,7 @@ def _make_all(
             else:
                 outcomes.append(Outcome(tuple(notes.notes), name.device, name.inode))
     except LocalError as error:
-        return Outcomes(tuple(outcomes), (error.what, error.hint))
+        return Outcomes(tuple(outcomes), (os.fsencode(error.what), error.hint))
     return Outcomes(tuple(outcomes))
 
 
