@@ -1,7 +1,7 @@
 """Making small entries, many at a time: by the worker process; in a thread until there is one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import trio
@@ -38,57 +38,48 @@ class SmallMaker:
 
     async def make(self, tasks: Sequence[Task], ready: Sequence[Ready]) -> list[FirstName | None]:
         """Make entries; None for each that could not be, as reported. Raises LocalError."""
-        in_thread = partial(trio.to_thread.run_sync, limiter=self._turns)
-        if await self._has_worker():
-            assert self._worker is not None
-            sound = [
-                (task, held) for task, held in zip(tasks, ready, strict=True)
-                if not isinstance(held, DamagedError)
-            ]  # fmt: skip
-            try:
-                outcomes = await self._worker.make(sound)
-            except OverflowError:
-                pass  # a number that no message can hold
-            else:
-                return await in_thread(self._account, tasks, ready, outcomes)
-        return await in_thread(self._make_here, tasks, ready)
+        outcomes = await self._outcomes(tasks, ready)
+        one = self._maker.make if outcomes is None else partial(self._told, iter(outcomes))
+        return await trio.to_thread.run_sync(self._each, tasks, ready, one, limiter=self._turns)
 
-    async def _has_worker(self) -> bool:
+    async def _outcomes(
+        self, tasks: Sequence[Task], ready: Sequence[Ready]
+    ) -> Sequence[Outcome] | None:
+        """What the worker has made of those that can be read; None where it is not to make them."""
+        if self._worker is None or not await self._has_worker(self._worker):
+            return None
+        pairs = zip(tasks, ready, strict=True)
+        sound = [(task, held) for task, held in pairs if not isinstance(held, DamagedError)]
+        try:
+            return await self._worker.make(sound)
+        except OverflowError:
+            return None  # a number that no message can hold
+
+    async def _has_worker(self, worker: Worker) -> bool:
         """Whether the worker takes orders; it is begun when it is worth it."""
-        if self._worker is None:
-            return False
         self._batches += 1
         if self._batches == _FROM:
-            await trio.to_thread.run_sync(self._worker.begin)
-        return self._worker.is_ready()
+            await trio.to_thread.run_sync(worker.begin)
+        return worker.is_ready()
 
-    def _make_here(self, tasks: Sequence[Task], ready: Sequence[Ready]) -> list[FirstName | None]:
+    def _each(
+        self, tasks: Sequence[Task], ready: Sequence[Ready],
+        one: Callable[[Task, Held | None], FirstName | None],
+    ) -> list[FirstName | None]:  # fmt: skip
+        """What `one` makes, or has had made, of each task, which is done with then."""
         names: list[FirstName | None] = []
         for task, held in zip(tasks, ready, strict=True):
             if isinstance(held, DamagedError):
                 self.report_damage(task, held)
                 names.append(None)
             else:
-                names.append(self._maker.make(task, held))
+                names.append(one(task, held))
             self._directories.release(task.directory)
         return names
 
-    def _account(
-        self, tasks: Sequence[Task], ready: Sequence[Ready], outcomes: Sequence[Outcome]
-    ) -> list[FirstName | None]:
-        """Tell of what the worker has made."""
-        names: list[FirstName | None] = []
-        rest = iter(outcomes)
-        for task, held in zip(tasks, ready, strict=True):
-            if isinstance(held, DamagedError):
-                self.report_damage(task, held)
-                names.append(None)
-            else:
-                names.append(self._told(task, next(rest)))
-            self._directories.release(task.directory)
-        return names
-
-    def _told(self, task: Task, outcome: Outcome) -> FirstName | None:
+    def _told(self, outcomes: Iterator[Outcome], task: Task, _: Held | None) -> FirstName | None:
+        """Tell of what the worker has made next."""
+        outcome = next(outcomes)
         for note in outcome.notes:
             self._tell(task, note)
         if not outcome.inode:

@@ -14,7 +14,7 @@ from snapfs.jobs.restore.groups import Group, group_of, groups
 from snapfs.jobs.restore.links import FirstName, Links
 from snapfs.jobs.restore.options import RestoreOptions
 from snapfs.jobs.restore.report import Tally
-from snapfs.jobs.restore.small import SmallMaker
+from snapfs.jobs.restore.small import Ready, SmallMaker
 from snapfs.jobs.restore.walk import Batch, Task
 from snapfs.model.content import total_length
 from snapfs.model.finding import Trouble
@@ -107,7 +107,7 @@ class Work:
 
     # --- small things
 
-    async def _read_small(self, tasks: list[Task]) -> list[Held | DamagedError | None]:
+    async def _read_small(self, tasks: list[Task]) -> list[Ready]:
         """What is to be written, for each task; None for what needs no content."""
         wanted = [None if task.same else group_of(task.content) for task in tasks]
         blocks = await self._read_together([group for group in wanted if group])
@@ -127,7 +127,7 @@ class Work:
         except (DamagedError, ObjectTooShortError):
             return None
 
-    async def _read_alone(self, task: Task, group: Group | None) -> Held | DamagedError | None:
+    async def _read_alone(self, task: Task, group: Group | None) -> Ready:
         """Where something of a batch is damaged: is it this?"""
         try:
             blocks = await self._read(group) if group else []
@@ -135,9 +135,7 @@ class Work:
             return error
         return self._held(task, group, iter(blocks))
 
-    def _held(
-        self, task: Task, group: Group | None, blocks: Iterator[Piece]
-    ) -> Held | DamagedError | None:
+    def _held(self, task: Task, group: Group | None, blocks: Iterator[Piece]) -> Ready:
         mine = list(islice(blocks, len(group.blocks))) if group else []
         try:
             _check_size(task)
@@ -145,7 +143,7 @@ class Work:
             return error
         return Held(group, mine, self._keys(group)) if group else None
 
-    def _passed(self, tasks: list[Task], ready: Sequence[Held | DamagedError | None]) -> None:
+    def _passed(self, tasks: list[Task], ready: Sequence[Ready]) -> None:
         count = sum(
             task.wanted.size
             for task, held in zip(tasks, ready, strict=True)
