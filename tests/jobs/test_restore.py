@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from snapfs.errors import LocalError, PathNotFoundError
 from snapfs.jobs.progress import Progress
-from snapfs.jobs.restore import Overwrite, RestoreOptions, restore
+from snapfs.jobs.restore import Overwrite, RestoreOptions, job, restore
 from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.finding import Trouble
 from snapfs.stores.memory import MemoryStore
@@ -176,6 +176,22 @@ async def test_a_directory_of_many_names_and_a_deep_one(deep_path: Path) -> None
     assert (report.files, report.directories) == (3001, 1202)
     assert os.lstat(f"{deep_path}/target{deep}/bottom").st_size == 4
     assert len(os.listdir(deep_path / "target" / "many")) == 3000
+
+
+async def test_all_is_there_when_the_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, seen = job._sync, []
+
+    def looking(descriptor: int, target: bytes) -> None:
+        seen.append(found(target))
+        sync(descriptor, target)
+
+    monkeypatch.setattr(job, "_sync", looking)
+    things = {"/": folder(mtime_ns=5), "/a": file(b"a"), "/d/b": file(noise(5 * MIB))}
+    async with restorer(tmp_path, things) as restoring:
+        assert (await restoring.run(tmp_path / "target")).is_clean
+    assert seen == [wanted(things)]
 
 
 async def test_times_that_the_file_system_cannot_hold_are_said(tmp_path: Path) -> None:
