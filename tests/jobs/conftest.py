@@ -15,7 +15,7 @@ def by_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     begin, is_ready = Worker.begin, Worker.is_ready
 
     def begun_and_ready(worker: Worker) -> bool:
-        if worker._socket is None:
+        if not worker._helper.begun:
             begin(worker)
         deadline = time.monotonic() + 60
         while not is_ready(worker):

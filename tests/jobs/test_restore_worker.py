@@ -3,21 +3,17 @@
 import os
 import random
 import signal
-import socket
-import stat
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from snapfs.errors import LocalError
 from snapfs.jobs.restore import messages, walk
 from snapfs.jobs.restore import worker as workers
-from snapfs.jobs.restore.messages import Found, Made, Outcome, Outcomes, Setup
+from snapfs.jobs.restore.messages import Outcome, Outcomes, Setup
 from snapfs.jobs.restore.report import Action
 from snapfs.jobs.restore.worker import Worker, worker
 from snapfs.model.finding import Trouble
@@ -133,9 +129,9 @@ async def test_it_is_killed(
         nonlocal batches
         batches += 1
         if batches == 2:
-            assert self._process is not None
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+            assert self._helper._process is not None
+            self._helper._process.send_signal(signal.SIGKILL)
+            self._helper._process.wait()
         return await make(self, wanted)
 
     async with restorer(tmp_path, things) as restoring:
@@ -195,49 +191,9 @@ async def test_it_ends_with_the_restore(by_worker: None) -> None:
     async with worker(SETUP) as process:
         assert process is not None
         assert process.is_ready()
-        assert process._process is not None
-        assert process._process.poll() is None
-    assert process._process.returncode == 0
-
-
-# --- messages
-
-
-def test_messages_come_as_they_were_sent() -> None:
-    """With more pieces, and more bytes, than one call sends."""
-    chance = random.Random(2)
-    pieces = [chance.randbytes(chance.randrange(5000)) for _ in range(1500)]
-    answer = Outcomes(
-        (Outcome((Made(),), 2**64 - 1, 2**63), Outcome((Found(Trouble.DAMAGED, b"x"),)))
-    )
-    one, other = socket.socketpair()
-    with one, other, open(os.devnull, "rb") as null:
-        sender = threading.Thread(target=messages.send, args=(one, answer, pieces, [null.fileno()]))
-        sender.start()
-        descriptors: list[int] = []
-        data, contents = messages.receive(other, descriptors, bytearray(100))
-        sender.join()
-        assert msgspec.msgpack.decode(data, type=Outcomes) == answer
-        assert contents == b"".join(pieces)
-        assert [stat.S_ISCHR(os.fstat(each).st_mode) for each in descriptors] == [True]
-        for each in descriptors:
-            os.close(each)
-        buffer = bytearray(b"." * 100)
-        messages.send(one, answer, [b"short"])
-        assert messages.receive(other, None, buffer)[1] == b"short"
-        assert buffer[:6] == b"short."
-
-
-@pytest.mark.parametrize("sent", [b"", b"abc", messages._HEADER.pack(10, 0) + b"123"])
-def test_the_other_side_is_gone(sent: bytes) -> None:
-    one, other = socket.socketpair()
-    with one:
-        other.sendall(sent)
-        other.close()
-        with pytest.raises(messages.EndedError):
-            messages.receive(one)
-        with pytest.raises(messages.EndedError):
-            messages.send(one, Outcomes(()))
+        assert process._helper._process is not None
+        assert process._helper._process.poll() is None
+    assert process._helper._process.returncode == 0
 
 
 def test_a_batch_has_no_more_directories_than_an_order_takes() -> None:

@@ -1,13 +1,7 @@
-"""A process of its own that makes small entries, so that a restore has two processors.
-
-Python's lock lets only one thread at a time make them, beside all else that a restore has to do.
-"""
+"""A process of its own that makes small entries, as the helper of a restore."""
 
 import logging
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -15,7 +9,8 @@ import msgspec
 import trio
 
 from snapfs.errors import LocalError
-from snapfs.jobs.restore import messages
+from snapfs.jobs import helper
+from snapfs.jobs.helper import EndedError, Helper
 from snapfs.jobs.restore.directory import OpenDirectory
 from snapfs.jobs.restore.entries import Held
 from snapfs.jobs.restore.messages import Order, Orders, Outcome, Outcomes, Place, Setup
@@ -33,9 +28,8 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._socket: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready = False
+        self._helper = Helper("snapfs.jobs.restore.worker_main")
+        self._greeted = False
         self._sending = trio.Lock()
         self._before = trio.Event()
         "set when the order before the next one has its answer"
@@ -44,31 +38,20 @@ class Worker:
 
     def begin(self) -> None:
         """Start it, once."""
-        self._socket, theirs = socket.socketpair()
-        command = (sys.executable, "-P", "-m", "snapfs.jobs.restore.worker_main")
-        with theirs:
-            try:
-                # A session of its own: Ctrl-C is for the restore, which then ends it.
-                self._process = subprocess.Popen(
-                    (*command, str(theirs.fileno())), pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-                )  # fmt: skip
-            except OSError as error:
-                log.warning("no process for making files: %s", error.strerror)
+        try:
+            self._helper.begin()
+        except OSError as error:
+            log.warning("no process for making files: %s", error.strerror)
 
     def is_ready(self) -> bool:
         """Whether it takes orders. One that ended before never does. Raises LocalError."""
-        if self._socket is None or self._ready:
-            return self._ready
-        try:
-            if self._socket.recv(1, socket.MSG_DONTWAIT) == messages.HELLO:
-                messages.send(self._socket, self._setup)
-                self._ready = True
-        except OSError:
-            return False
-        except messages.EndedError as error:
-            raise self._ended() from error
-        return self._ready
+        if not self._greeted and self._helper.is_ready():
+            self._greeted = True
+            try:
+                self._helper.send(self._setup)
+            except EndedError as error:
+                raise self._ended() from error
+        return self._greeted
 
     async def make(self, wanted: Wanted) -> tuple[Outcome, ...]:
         """Make entries, and say what became of each. They are in DIRECTORIES directories at most.
@@ -89,13 +72,9 @@ class Worker:
 
     def end(self) -> None:
         """Have it end, once it has done its last order."""
-        if self._socket is not None:
-            self._socket.close()
-        if self._process is not None:
-            self._process.wait()
+        self._helper.end()
 
     def _send(self, wanted: Wanted) -> None:
-        assert self._socket is not None
         places: dict[OpenDirectory, int] = {}
         orders = []
         contents: list[bytes | memoryview] = []
@@ -105,23 +84,19 @@ class Worker:
                 contents += held.blocks
         told = Orders(tuple(Place(each.path, each.inner) for each in places), tuple(orders))
         try:
-            messages.send(self._socket, told, contents, [each.descriptor for each in places])
-        except messages.EndedError as error:
+            self._helper.send(told, contents, [each.descriptor for each in places])
+        except EndedError as error:
             raise self._ended() from error
 
     def _receive(self) -> Outcomes:
-        assert self._socket is not None
         try:
-            return self._decoder.decode(messages.receive(self._socket)[0])
-        except messages.EndedError as error:
+            return self._decoder.decode(self._helper.receive())
+        except EndedError as error:
             raise self._ended() from error
 
     def _ended(self) -> LocalError:
-        assert self._process is not None
-        status = self._process.wait()
-        how = f"signal {-status}" if status < 0 else f"status {status}"
         return LocalError(
-            f"the process that makes files ended with {how}",
+            f"the process that makes files {self._helper.how_it_ended()}",
             hint="what was restored so far is there; 'restore --overwrite if-changed' goes on",
         )
 
@@ -129,7 +104,7 @@ class Worker:
 @asynccontextmanager
 async def worker(setup: Setup) -> AsyncIterator[Worker | None]:
     """A worker for the time of the block; None where there is one processor alone."""
-    if len(os.sched_getaffinity(0)) < 2 or not sys.executable:
+    if not helper.has_use():
         yield None
         return
     process = Worker(setup)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from snapfs.errors import LocalError
+from snapfs.jobs import helper
 from snapfs.jobs.restore import groups, messages
 from snapfs.jobs.restore.directory import OpenDirectory
 from snapfs.jobs.restore.entries import Held, Maker
@@ -47,9 +48,8 @@ class _Notes:
 
 def main() -> None:
     """Serve one restore."""
-    with socket.socket(fileno=int(sys.argv[1])) as restore:
-        restore.sendall(messages.HELLO)
-        data, _ = messages.receive(restore)
+    with helper.greeted(int(sys.argv[1])) as restore:
+        data, _ = helper.receive(restore)
         _serve(restore, msgspec.msgpack.decode(data, type=messages.Setup))
 
 
@@ -61,11 +61,11 @@ def _serve(restore: socket.socket, setup: messages.Setup) -> None:
     while True:
         descriptors: list[int] = []
         try:
-            data, contents = messages.receive(restore, descriptors, buffer)
-            messages.send(
+            data, contents = helper.receive(restore, descriptors, buffer, most=messages.DIRECTORIES)
+            helper.send(
                 restore, _make_all(maker, notes, decoder.decode(data), descriptors, contents)
             )
-        except messages.EndedError:
+        except helper.EndedError:
             return
         finally:
             for descriptor in descriptors:
