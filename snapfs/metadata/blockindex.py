@@ -84,9 +84,17 @@ class BlockIndex:
                 return KnownBlock(BlockNumber(number), length, pack)
         return None
 
-    def is_empty(self) -> bool:
-        """Whether no block is known at all."""
-        return self._db.row("SELECT 1 FROM block LIMIT 1") is None
+    def end(self) -> int:
+        """A number above those of all blocks: 0 where none is known."""
+        row = self._db.row("SELECT max(number) + 1 FROM block")
+        return row[0] or 0 if row else 0
+
+    def tags_from(self, number: int, count: int) -> list[tuple[int, int]]:
+        """The next `count` blocks from this number on, each with the first bytes of its key."""
+        return self._db.rows(
+            "SELECT number, tag FROM block WHERE number >= ? ORDER BY number LIMIT ?",
+            (number, count),
+        )
 
     def any_suspect(self) -> bool:
         """Whether any stored copy is known to be damaged."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from snapfs.errors import DeltaVoidError, FormatError
 from snapfs.formats import packs
 from snapfs.jobs.ingest.contents import Item
+from snapfs.jobs.ingest.known import KnownBlocks
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.model.identity import BlockKey
 from snapfs.repository.writer import AT_ONCE, Segment
@@ -21,6 +22,7 @@ class BlockSink:
         self, index: BlockIndex, block_id_key: bytes, emit: Callable[[list[Segment]], None]
     ) -> None:
         self._index = index
+        self._known = KnownBlocks(index)
         self._block_id_key = block_id_key
         self._emit = emit
         self._pending: dict[bytes, int] = {}
@@ -44,23 +46,22 @@ class BlockSink:
         self.look_again()
 
     def look_again(self) -> None:
-        """Learn whether there is anything to look up: as a rule no copy is damaged, and a first
-        ingest finds no block at all.
+        """Learn what is stored, and whether there are damaged copies at all.
 
         What others store meanwhile is missed until then, and costs a second copy or waits for the
         next ingest.
         """
-        self._nothing_known = self._index.is_empty()
+        self._known.look_again()
         self._any_damaged = self._index.any_suspect()
 
-    def add(self, plain: bytes | memoryview) -> Item:
-        """The item of this block; its bytes are copied if they are new."""
-        key = packs.block_key(plain, self._block_id_key)
+    def add(self, plain: bytes | memoryview, key: BlockKey | None = None) -> Item:
+        """The item of this block, whose key may be known; its bytes are copied if they are new."""
+        key = key or packs.block_key(plain, self._block_id_key)
         length = len(plain)
         position = self._pending.get(key)
         if position is not None:
             return Item(position, key, length)
-        known = None if self._nothing_known else self._index.find(key)
+        known = self._known.find(key)
         if known is not None:
             if known.length != length:
                 raise FormatError(f"block {key.hex()[:16]} is known with another length")
