@@ -5,11 +5,12 @@ Nothing is looked at before its turn: whether a file changes is watched from its
 """
 
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from snapfs.sources.reading import open_descriptor
 
-AT_ONCE = 32
+_AT_ONCE = 32
 "files that are open before their turn"
 _FIRST = 1024 * 1024
 "bytes of each that the kernel is asked for"
@@ -33,15 +34,23 @@ class OpenAhead:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def expect(self, path: bytes, size: int) -> None:
-        """Open a file that lstat saw with this size. What fails is left to its reader to find."""
-        if path in self._open or len(self._open) >= AT_ONCE:
-            return
-        try:
-            descriptor = self._open[path] = open_descriptor(path)
-            os.posix_fadvise(descriptor, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
-        except OSError:
-            return
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may be open."""
+        return len(self._open) < _AT_ONCE
+
+    def expect(self, path: bytes, size: int) -> bool:
+        """Open a file that lstat saw with this size; False as long as too many are open.
+
+        What fails is left to its reader to find.
+        """
+        if not self.has_room:
+            return False
+        if path not in self._open:
+            with suppress(OSError):
+                descriptor = self._open[path] = open_descriptor(path)
+                os.posix_fadvise(descriptor, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
+        return True
 
     def take(self, path: bytes) -> int | None:
         """The descriptor of a path, which is the caller's from now on; None where there is none."""

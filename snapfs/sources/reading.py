@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from snapfs.model.content import Hole
 
@@ -134,6 +134,14 @@ class File:
         self._kept = len(data)
         return data
 
+    def read_small_into(self, buffer: memoryview) -> memoryview:
+        """As `read_small`, into the beginning of `buffer`, which has room for its first size."""
+        run = Run(self.descriptor, Data(0, self.stat.st_size))
+        while run.readinto(buffer[run.taken :]):
+            pass
+        self._kept = run.taken
+        return buffer[: run.taken]
+
     def extents(self) -> Iterator[Run | Hole]:
         """The file's runs of data and its holes, in order, without gaps.
 
@@ -158,7 +166,18 @@ class File:
         return Outcome(self._kept, change_of(self.stat, os.fstat(self.descriptor), self._kept))
 
 
-def open_file(path: bytes, seen: os.stat_result, *, descriptor: int | None = None) -> File:
+class Seen(Protocol):
+    """What lstat says of which file it was."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+
+
+def open_file(path: bytes, seen: Seen, *, descriptor: int | None = None) -> File:
     """Open the regular file at `path`, which lstat saw as `seen`, without touching its access time.
 
     `descriptor` is one that `open_descriptor` has given for this path; it is closed in any case.
@@ -192,7 +211,7 @@ def open_descriptor(path: bytes) -> int:
         raise
 
 
-def _same_inode(one: os.stat_result, other: os.stat_result) -> bool:
+def _same_inode(one: os.stat_result, other: Seen) -> bool:
     return (
         stat.S_IFMT(one.st_mode) == stat.S_IFMT(other.st_mode)
         and one.st_ino == other.st_ino

@@ -33,31 +33,64 @@ def test_an_ingest_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -
     subprocess.run(["diff", "-r", source, tmp_path / "back"], check=True)
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor alone: no such process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_restore_is_interrupted(snapfs: Snapfs, tmp_path: Path, number: int) -> None:
-    """The process that makes files ends with it, whatever ends it."""
-    source, target = tmp_path / "source", tmp_path / "back"
+# --- the process that helps a job ends with it, whatever ends it
+
+two_processors = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="one processor alone: no such process"
+)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A source of 20,000 files."""
+    source = tmp_path / "source"
     for index in range(20_000):
         path = source / str(index % 100) / str(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d" % index)
-    snapfs("ingest", source)
-    with snapfs.start("restore", f"latest:{source}", "--target", target) as run:
-        threads = Path(f"/proc/{run.pid}/task")
-        found: list[int] = []
+    return source
 
-        def has_worker() -> bool:
-            for thread in threads.glob("*/children"):
-                with suppress(OSError):  # it has ended
-                    found.extend(map(int, thread.read_text().split()))
-            return bool(found)
 
-        eventually(has_worker)
-        run.send_signal(number)
-        run.communicate(timeout=30)
+def _interrupt_with_helper(run: subprocess.Popen[bytes], number: int) -> None:
+    """Send a command the signal once it has a helper; both end."""
+    threads = Path(f"/proc/{run.pid}/task")
+    found: list[int] = []
+
+    def has_helper() -> bool:
+        for thread in threads.glob("*/children"):
+            with suppress(OSError):  # it has ended
+                found.extend(map(int, thread.read_text().split()))
+        return bool(found)
+
+    eventually(has_helper)
+    run.send_signal(number)
+    run.communicate(timeout=30)
     assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     eventually(lambda: not any(map(_runs, found)))
+
+
+@two_processors
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_ingest_with_a_helper_is_interrupted(
+    snapfs: Snapfs, tmp_path: Path, many: Path, number: int
+) -> None:
+    with snapfs.start("ingest", many) as run:
+        _interrupt_with_helper(run, number)
+
+    assert snapfs("ingest", many, "--json").json["files"]["new"] == 20_000
+    snapfs("restore", f"latest:{many}", "--target", tmp_path / "back")
+    subprocess.run(["diff", "-r", many, tmp_path / "back"], check=True)
+
+
+@two_processors
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_restore_with_a_helper_is_interrupted(
+    snapfs: Snapfs, tmp_path: Path, many: Path, number: int
+) -> None:
+    source, target = many, tmp_path / "back"
+    snapfs("ingest", source)
+    with snapfs.start("restore", f"latest:{source}", "--target", target) as run:
+        _interrupt_with_helper(run, number)
 
     snapfs("restore", f"latest:{source}", "--target", target, "--overwrite", "if-changed")
     subprocess.run(["diff", "-r", source, target], check=True)

@@ -7,6 +7,7 @@ import pytest
 
 from snapfs.jobs.restore import small
 from snapfs.jobs.restore.worker import Worker
+from tests.jobs.ingesting import have_helper_read
 
 
 @pytest.fixture
@@ -33,3 +34,16 @@ def making(request: pytest.FixtureRequest) -> None:
     """Each of the ways in which a restore makes small entries."""
     if request.param == "by the worker":
         request.getfixturevalue("by_worker")
+
+
+@pytest.fixture
+def by_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the helper of an ingest read all small files, the first ones too."""
+    have_helper_read(monkeypatch)
+
+
+@pytest.fixture(params=["by the ingest", "by its helper"])
+def reading(request: pytest.FixtureRequest) -> None:
+    """Each of the ways in which an ingest reads small files."""
+    if request.param == "by its helper":
+        request.getfixturevalue("by_helper")

@@ -7,8 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from snapfs.formats import records
+from snapfs.jobs.ingest import lookahead
 from snapfs.jobs.ingest.job import ingest
+from snapfs.jobs.ingest.lookahead import ReadingHelper
 from snapfs.jobs.ingest.options import IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
 from snapfs.model.chunker import STANDARD, Chunker
@@ -125,3 +129,21 @@ async def machine(
             )  # fmt: skip
             await publish(repository, body, "builder")
         yield Machine(repository, tree, host, name)
+
+
+def have_helper_read(patch: pytest.MonkeyPatch) -> None:
+    """Have the helper of an ingest read all small files, the first ones too."""
+    takes = ReadingHelper.takes
+
+    def takes_soon(reading: ReadingHelper) -> bool:
+        if not reading._helper.begun:
+            reading._begin()
+        deadline = time.monotonic() + 60
+        while not (takes(reading) or reading._gone):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return not reading._gone
+
+    patch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    patch.setattr(lookahead, "_FROM", 0)
+    patch.setattr(ReadingHelper, "takes", takes_soon)

@@ -17,7 +17,10 @@ from snapfs.stores.memory import MemoryStore
 from tests.faulty import FaultyStore
 from tests.jobs.ingesting import Machine, machine
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners need root")
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="owners need root"),
+    pytest.mark.usefixtures("reading"),
+]
 
 
 @pytest.fixture

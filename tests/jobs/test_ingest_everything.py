@@ -16,7 +16,10 @@ from snapfs.stores.memory import MemoryStore
 from tests.jobs.ingesting import TINY, machine
 from tests.manifest import manifest_of_tree
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners and devices need root")
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="owners and devices need root"),
+    pytest.mark.usefixtures("reading"),
+]
 
 
 @pytest.fixture

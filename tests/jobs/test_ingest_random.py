@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.stores.memory import MemoryStore
-from tests.jobs.ingesting import TINY, machine
+from tests.jobs.ingesting import TINY, have_helper_read, machine
 
 _FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 "in memory where that can be: each example opens five databases"
@@ -110,4 +111,14 @@ def test_every_snapshot_is_what_was_there(
     rounds: list[tuple[list[Step], dict[str, object], int]],
 ) -> None:
     with tempfile.TemporaryDirectory(dir=_FAST) as base:
+        trio.run(_play, Path(base), rounds)
+
+
+@settings(max_examples=10)
+@given(st.lists(_ROUNDS, min_size=2, max_size=4))
+def test_it_is_so_where_the_helper_reads(
+    rounds: list[tuple[list[Step], dict[str, object], int]],
+) -> None:
+    with tempfile.TemporaryDirectory(dir=_FAST) as base, pytest.MonkeyPatch.context() as patch:
+        have_helper_read(patch)
         trio.run(_play, Path(base), rounds)

@@ -19,6 +19,7 @@ from snapfs.jobs.ingest.commit import Committer, First
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
 from snapfs.jobs.ingest.files import Captured, FileReader
+from snapfs.jobs.ingest.lookahead import LookAhead, ReadingHelper
 from snapfs.jobs.ingest.options import Findings, IngestOptions
 from snapfs.jobs.ingest.reach import about
 from snapfs.jobs.ingest.removal import clear_below
@@ -37,7 +38,6 @@ from snapfs.model.finding import Finding
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.repository import Repository
 from snapfs.repository.writer import PackWriter, Segment
-from snapfs.sources.ahead import OpenAhead
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.cutting import Cutter
 from snapfs.sources.exclude import Excluder
@@ -57,6 +57,7 @@ class Capture:
     progress: Progress
     findings: Findings
     time_ns: int
+    reading: ReadingHelper | None
     tally: Tally = field(default_factory=Tally)
     sink: BlockSink = field(init=False)
     delta: Delta = field(init=False)
@@ -77,8 +78,9 @@ class Capture:
         )
         cutter = Cutter(keys.gear_seed, self.repository.chunker())
         self._reader = FileReader(
-            self.sink, cutter, self.delta.add_list, self.progress, self._report, self._checkpoint
-        )
+            self.sink, cutter, self.delta.add_list, self.progress, self._report, self._checkpoint,
+            LookAhead(self.reading, small=cutter.chunker.minimum),
+        )  # fmt: skip
 
     def run(self) -> Commit | None:
         """Capture everything and commit it; None for a dry run.
@@ -290,10 +292,11 @@ class _Preview(FileReader):
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self.ahead = OpenAhead()
+        self.ahead = LookAhead()
 
-    def expect(self, at: bytes, size: int) -> None:
+    def expect(self, at: bytes, status: os.stat_result, *, lasting: bool) -> bool:
         """Nothing is opened."""
+        return True
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None

@@ -1,20 +1,22 @@
-"""Comparing the entries of one directory: each as it is found beside what the head has of it."""
+"""Comparing the entries of one directory: each as it is found beside what the head has of it.
+
+That has two steps. As a directory is listed, files that are to be read are made ready, and its
+subdirectories are noted. What differs is compared when it is its turn, a little later.
+"""
 
 import os
 import stat
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from snapfs.jobs.ingest.contents import Item
+from snapfs.jobs.ingest.files import State
 from snapfs.jobs.ingest.reach import about
 from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
 from snapfs.model.attributes import Attributes
 from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber
-from snapfs.sources.ahead import AT_ONCE
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.listing import Found
 from snapfs.sources.reading import Change
@@ -58,25 +60,26 @@ class EntryWalk:
     _unseen: set[bytes] = field(default_factory=set)
     "names that are there and could not be looked at"
 
-    def compare_all(self, names: Iterable[tuple[Found | None, Known | None]]) -> None:
-        """Take all names, in order but for what is unchanged. Files that are to be read are opened
-        before their turn."""
-        coming: deque[tuple[Found | None, Known | None]] = deque()
-        for found, known in names:
-            if found is not None and known is not None and self._is_unchanged(found, known):
-                continue
-            if found is not None:
-                self._expect(found)
-            coming.append((found, known))
-            if len(coming) > AT_ONCE:
-                self.compare(*coming.popleft())
-        while coming:
-            self.compare(*coming.popleft())
+    def take(self, found: Found | None, known: Known | None) -> None:
+        """Take the next name that is listed; what is unchanged is done with at once."""
+        if found is not None:
+            if known is not None and self._is_unchanged(found, known):
+                return
+            if not self._is_excluded(found):
+                self._expect(found, known)
+            elif known is None:
+                return
+            else:
+                found = None
+        self.walk.compare_later(self, found, known)
 
-    def _expect(self, found: Found) -> None:
+    def _expect(self, found: Found, known: Known | None) -> None:
         status = found.stat
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and not self._is_excluded(found):
-            self.walk.reader.expect(join(self.at, found.name), status.st_size)
+        if stat.S_ISDIR(status.st_mode):
+            self.below.append(self._below(found, known))
+        elif stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            lasting = self.at == self.directory.path
+            self.walk.expect(join(self.at, found.name), status, lasting=lasting)
 
     def _is_unchanged(self, found: Found, known: Known) -> bool:
         """Whether it is a file that is as the head has it, and counted as such."""
@@ -96,10 +99,8 @@ class EntryWalk:
         return True
 
     def compare(self, found: Found | None, known: Known | None, looks: int = _LOOKS) -> None:
-        """Take one name, as it is found and as the head has it; None where it is not there."""
+        """Compare one name, as it is found and as the head has it; None where it is not there."""
         walk = self.walk
-        if found is not None and self._is_excluded(found):
-            found = None
         if found is None:
             if known is not None and known.name not in self._unseen:
                 self._removed(known)
@@ -122,6 +123,10 @@ class EntryWalk:
 
     def end(self) -> None:
         """All entries have been compared."""
+        self._drop_gone()
+        self.walk.checkpoint()
+
+    def _drop_gone(self) -> None:
         if self._gone and not self.walk.options.dry_run:
             self.walk.local.drop(self.key, self._gone)
         self._gone.clear()
@@ -144,7 +149,7 @@ class EntryWalk:
         walk.delta.remove(self.directory.path, known.name)
         self._gone.append(known.name)
         if len(self._gone) >= _DROP_AT_ONCE:
-            self.end()
+            self._drop_gone()
         if known.child is None:
             walk.tally.removed += 1
         else:
@@ -155,7 +160,7 @@ class EntryWalk:
     def _directory(self, found: Found, known: Known | None) -> None:
         walk = self.walk
         walk.tally.directories += 1
-        held = known if known is not None and known.child is not None else None
+        held = _directory_of(known)
         if held is None or not walk.is_confirmed(held, found.stat):
             reported = walk.progress.findings
             attributes = self._attributes(found)
@@ -168,10 +173,11 @@ class EntryWalk:
                 )
             if walk.progress.findings == reported:
                 walk.confirm(self.key, found.name, found.stat)
-        self._descend(found, held)
 
-    def _descend(self, found: Found, held: Known | None) -> None:
+    def _below(self, found: Found, known: Known | None) -> Directory:
+        """What there is to walk below a directory that is found."""
         walk, path = self.walk, join(self.directory.path, found.name)
+        held = _directory_of(known)
         number = held.child if held else self._former(found.name)
         device = self.directory.device
         only: frozenset[bytes] | None = None
@@ -182,7 +188,7 @@ class EntryWalk:
         if device is not None and only is None:
             rule = walk.excluder.directory_rule(join(self.at, found.name))
             only = rule.names if rule else None
-        self.below.append(Directory(path, number, device, only))
+        return Directory(path, number, device, only)
 
     def _former(self, name: bytes) -> DirectoryNumber | None:
         """The number that a path has from an earlier time, when it was a directory before."""
@@ -197,13 +203,13 @@ class EntryWalk:
         path = walk.progress.current = join(self.directory.path, found.name)
         reported = walk.progress.findings
         items: list[Item] = []
-        status = found.stat
+        state: State = found.stat
         unsettled = False
         try:
-            if stat.S_ISREG(status.st_mode):
+            if stat.S_ISREG(found.stat.st_mode):
                 at = join(self.at, found.name)
-                captured = walk.reader.capture(path, status, nlink=1, at=at)
-                attributes, items, status = captured.attributes, captured.items, captured.status
+                captured = walk.reader.capture(path, found.stat, nlink=1, at=at)
+                attributes, items, state = captured.attributes, captured.items, captured.state
                 unsettled = captured.change is not Change.NONE
             else:
                 attributes = self._attributes(found)
@@ -214,7 +220,7 @@ class EntryWalk:
         else:
             self._record(found.name, known, attributes, items)
             if not unsettled and walk.progress.findings == reported:
-                walk.confirm(self.key, found.name, status)
+                walk.confirm(self.key, found.name, state)
 
     def _attributes(self, found: Found) -> Attributes:
         at = join(self.at, found.name)
@@ -256,13 +262,24 @@ class EntryWalk:
             if known is not None:
                 self._removed(known)
             return
-        if looks:
-            self.compare(Found(found.name, status), known, looks - 1)
-        else:
+        if not looks:
             detail = "was replaced again and again when it was to be read"
             self._failed(Finding(Trouble.UNREADABLE, path, detail))
+            return
+        again = Found(found.name, status)
+        if self._is_excluded(again):
+            self.compare(None, known)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self.walk.descend(self._below(again, known))
+        self.compare(again, known, looks - 1)
 
     def _failed(self, finding: Finding) -> None:
         """Report what cannot be read: it stays as the head has it."""
         self.walk.report(finding)
         self.walk.tally.failed += 1
+
+
+def _directory_of(known: Known | None) -> Known | None:
+    """What the head has under a name, where that is a directory."""
+    return known if known is not None and known.child is not None else None

@@ -2,22 +2,49 @@
 
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from snapfs.jobs.ingest.blocks import BlockSink
 from snapfs.jobs.ingest.contents import ContentBuilder, EmitList, Item, hole
+from snapfs.jobs.ingest.lookahead import LookAhead
+from snapfs.jobs.ingest.messages import Read
 from snapfs.jobs.progress import Progress
 from snapfs.model.attributes import Attributes
 from snapfs.model.content import Hole
 from snapfs.model.finding import Finding, Trouble
-from snapfs.sources.ahead import OpenAhead
+from snapfs.model.identity import BlockKey
 from snapfs.sources.attributes import attributes_of_open
 from snapfs.sources.cutting import Cutter, Readable
-from snapfs.sources.reading import Change, File, Outcome, Run, open_file
+from snapfs.sources.reading import Change, File, Run, open_file
 from snapfs.sources.trouble import Report
 
 _AT_ONCE = 4 * 1024 * 1024
 "bytes up to which a run is read before it is cut; a longer one streams through a buffer"
+
+
+class State(Protocol):
+    """What lstat says of which state of a file it was."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+class _Opened(NamedTuple):
+    """A State that was told by another process."""
+
+    st_mode: int
+    st_ino: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
 
 
 class Captured(NamedTuple):
@@ -25,8 +52,8 @@ class Captured(NamedTuple):
 
     attributes: Attributes
     items: list[Item]
-    status: os.stat_result
-    "as it was when it was opened"
+    state: State
+    "as it was when it was opened, if it did not change since"
     change: Change
 
 
@@ -35,7 +62,7 @@ class FileReader:
 
     def __init__(
         self, sink: BlockSink, cutter: Cutter, emit_list: EmitList, progress: Progress,
-        report: Report, checkpoint: Callable[[], bool],
+        report: Report, checkpoint: Callable[[], bool], ahead: LookAhead,
     ) -> None:  # fmt: skip
         self._sink = sink
         self._cutter = cutter
@@ -45,8 +72,7 @@ class FileReader:
         self._checkpoint = checkpoint
         "may commit progress, within a long file too; tells whether it did"
         self.bytes_read = 0
-        self.ahead = OpenAhead()
-        "files that are open before it is their turn, by how they are reached"
+        self.ahead = ahead
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None
@@ -56,25 +82,41 @@ class FileReader:
         Raises OSError where it cannot be read; blocks that were taken in until then stay.
         """
         at = at or path
-        with open_file(at, seen, descriptor=self.ahead.take(at)) as file:
+        read = self.ahead.take(at)
+        if read is not None:
+            return self._taken(path, seen, *read)
+        with open_file(at, seen, descriptor=self.ahead.take_open(at)) as file:
             items = self._small(file) if self._is_small(file) else self._large(file)
             attributes = attributes_of_open(
                 file.descriptor, path, file.stat, size=_length(items), report=self._report,
                 nlink=nlink,
             )  # fmt: skip
             outcome = file.outcome()
-        self._judge(path, outcome)
+        self._judge(path, outcome.change)
         return Captured(attributes, items, file.stat, outcome.change)
 
-    def expect(self, at: bytes, size: int) -> None:
-        """Open what will be captured soon."""
-        self.ahead.expect(at, size)
+    def expect(self, at: bytes, status: os.stat_result, *, lasting: bool) -> bool:
+        """Make ready what will be captured soon, as `LookAhead.expect`."""
+        return self.ahead.expect(at, status, lasting=lasting)
 
     def stream(self, source: Readable) -> list[Item]:
         """Read a stream to its end."""
         content = ContentBuilder(self._emit_list)
         self._add(content, self._cutter.cut_stream(source))
         return content.finish()
+
+    def _taken(self, path: bytes, seen: os.stat_result, read: Read, content: bytes) -> Captured:
+        """A file that was read ahead."""
+        attributes = read.attributes
+        items = []
+        if content:
+            self._count(len(content))
+            items.append(self._sink.add(content, BlockKey(read.key)))
+        self._judge(path, read.change)
+        state = _Opened(
+            attributes.mode, seen.st_ino, attributes.size, attributes.mtime_ns, read.ctime_ns
+        )
+        return Captured(attributes, items, state, read.change)
 
     def _is_small(self, file: File) -> bool:
         """Whether it is one block whatever is in it: the chunker would not cut it."""
@@ -112,10 +154,10 @@ class FileReader:
         self.bytes_read += length
         self._progress.bytes += length
 
-    def _judge(self, path: bytes, outcome: Outcome) -> None:
+    def _judge(self, path: bytes, change: Change) -> None:
         """One that only grew was read as it was at one moment; the others may be torn."""
-        if outcome.change in (Change.SHRANK, Change.ALTERED):
-            self._report(Finding(Trouble.CHANGED, path, outcome.change.value))
+        if change in (Change.SHRANK, Change.ALTERED):
+            self._report(Finding(Trouble.CHANGED, path, change.value))
 
 
 def _length(items: list[Item]) -> int:

@@ -13,6 +13,7 @@ import trio
 from snapfs.errors import BusyError, DeltaVoidError, UploadVoidError
 from snapfs.jobs.ingest.capture import Capture
 from snapfs.jobs.ingest.commit import Committer
+from snapfs.jobs.ingest.lookahead import reading_helper
 from snapfs.jobs.ingest.options import Findings, IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.local import Local, directory_key
@@ -55,6 +56,7 @@ async def ingest(
                 repository.store, repository.keys, repository.world, level=options.level
             ) as writer,
             together() as tasks,
+            reading_helper(repository.keys.block_id) as reading,
         ):
             committer = Committer(repository, writer, tasks, options, time_ns)
             local = await trio.to_thread.run_sync(
@@ -62,8 +64,9 @@ async def ingest(
             )
             with local.db:
                 capture = Capture(
-                    repository, options, committer, writer, local, progress, findings, time_ns
-                )
+                    repository, options, committer, writer, local, progress, findings, time_ns,
+                    reading,
+                )  # fmt: skip
                 number = await _scan(repository, options, capture)
                 counts = _counts(capture)
     snapshot = repository.snapshots.by_number(number) if number else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from snapfs.formats.parts import Reference
 from snapfs.jobs.ingest.contents import Item
+from snapfs.jobs.ingest.files import State
 from snapfs.jobs.ingest.reach import about, reached
 from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
@@ -63,7 +64,7 @@ class _Read:
 
     attributes: Attributes
     items: list[Item]
-    status: os.stat_result
+    state: State
     settled: bool
 
 
@@ -188,7 +189,7 @@ class LinkedFiles:
         for name in names:
             self._set(name, reference, held)
             if read.settled:
-                walk.confirm(name.key, name.name, read.status)
+                walk.confirm(name.key, name.name, read.state)
 
     def _read(self, names: list[_Name]) -> _Read | None:
         """The inode, by the first of its names that leads to it."""
@@ -214,7 +215,7 @@ class LinkedFiles:
         if stat.S_ISREG(status.st_mode):
             captured = walk.reader.capture(name.path, status, nlink=nlink, at=at)
             settled = captured.change is Change.NONE and walk.progress.findings == reported
-            return _Read(captured.attributes, captured.items, captured.status, settled)
+            return _Read(captured.attributes, captured.items, captured.state, settled)
         report = about(walk.report, name.path)
         attributes = attributes_of(at, status, report=report, nlink=nlink)
         return _Read(attributes, [], status, walk.progress.findings == reported)

@@ -2,19 +2,22 @@
 
 Straight-line code in one thread. Directories are walked depth first in order of their names' bytes,
 so that neighbours in a tree are neighbours in packs. A directory's listing is complete before the
-first of its entries is compared: what is not in it is gone.
+first of its entries is compared: what is not in it is gone. Listing runs a little ahead of
+comparing, over the borders of directories: most of them hold few files.
 """
 
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapfs.jobs.ingest.comparing import Directory, EntryWalk
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
-from snapfs.jobs.ingest.files import FileReader
+from snapfs.jobs.ingest.files import FileReader, State
 from snapfs.jobs.ingest.links import LinkedFiles
 from snapfs.jobs.ingest.merge import merge
 from snapfs.jobs.ingest.options import IngestOptions
@@ -37,6 +40,8 @@ from snapfs.sources.trouble import Report, describe, finding_of
 _SETTLED_NS = 60 * 10**9
 "age that times must have for a state to be trusted: a store into a mapped page may move none"
 _CONFIRM_AT_ONCE = 4096
+_WAITING = 1024
+"entries that wait to be compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,9 @@ class Walk:
     "of what is never captured, so that few paths need be looked at"
     _confirmed: list[Confirmed] = field(default_factory=list)
     _todo: list[Directory] = field(default_factory=list)
+    "directories that are to be listed, the next one last"
+    _waiting: deque[tuple[EntryWalk, Found | None, Known | None]] = field(default_factory=deque)
+    "what is to be compared, in its order; None for both is behind the last entry of a directory"
 
     def __post_init__(self) -> None:
         self.never_names = frozenset(path.rpartition(b"/")[2] for path in self.options.never)
@@ -84,12 +92,40 @@ class Walk:
         anchor = self.baseline.source.anchor if self.baseline.source else None
         self._todo.append(Directory(ANCHOR, anchor, None))
         above = frozenset(step for root in self.options.roots for step in ancestors(root))
-        while self._todo:
-            self._directory(self._todo.pop(), above, linked)
-            self.check_cancelled()
-            self.checkpoint()
+        with self.reader.ahead:
+            while self._todo:
+                self._directory(self._todo.pop(), above, linked)
+                self.check_cancelled()
+                if not self._todo:
+                    self._compare_all()  # where a directory may be that was none when it was listed
         linked.run()
         self.flush_confirmed()
+
+    def compare_later(self, entries: EntryWalk, found: Found | None, known: Known | None) -> None:
+        """Have a name compared when it is its turn."""
+        self._waiting.append((entries, found, known))
+        if len(self._waiting) > _WAITING:
+            self._compare_next()
+
+    def expect(self, at: bytes, status: os.stat_result, *, lasting: bool) -> None:
+        """Have a file made ready that will be compared; others are, until there is room for it."""
+        while not self.reader.expect(at, status, lasting=lasting) and self._waiting:
+            self._compare_next()
+
+    def descend(self, directory: Directory) -> None:
+        """Walk a directory too that was none when it was listed."""
+        self._todo.append(directory)
+
+    def _compare_all(self) -> None:
+        while self._waiting:
+            self._compare_next()
+
+    def _compare_next(self) -> None:
+        entries, found, known = self._waiting.popleft()
+        if found is None and known is None:
+            entries.end()
+        else:
+            entries.compare(found, known)
 
     def flush_confirmed(self) -> None:
         """Note what was confirmed so far for the current run."""
@@ -102,21 +138,37 @@ class Walk:
     def _directory(
         self, directory: Directory, above: frozenset[bytes], linked: "LinkedFiles"
     ) -> None:
-        """Compare one directory's entries; its subdirectories are left for later."""
+        """List one directory; its entries are compared later, and its subdirectories listed."""
         self.progress.current = directory.path
         key = directory_key(self.options.host, self.options.name, directory.path)
         below: list[Directory] = []
+        with ExitStack() as stack:
+            try:
+                at = stack.enter_context(reached(directory.path))
+            except OSError as error:
+                self._not_listed(directory, error)
+                return
+            entries = EntryWalk(self, directory, key, at, below, linked)
+            names = merge(self._found(entries, above), self._known(directory, key))
+            for found, known in self._as_listed(directory, names):
+                entries.take(found, known)
+            self.compare_later(entries, None, None)
+            if at != directory.path:
+                self._compare_all()  # what it is reached by is gone with the block
+        self._todo.extend(reversed(below))
+
+    def _as_listed(
+        self, directory: Directory, names: Iterator[tuple[Found | None, Known | None]]
+    ) -> Iterator[tuple[Found | None, Known | None]]:
         try:
-            with reached(directory.path) as at, self.reader.ahead:
-                entries = EntryWalk(self, directory, key, at, below, linked)
-                found = self._found(entries, above)
-                entries.compare_all(merge(found, self._known(directory, key)))
-                entries.end()
+            yield from names
         except OSError as error:
             # Not listed to its end: nothing of it is taken for gone. It stays as it was.
-            self.report(finding_of(directory.path, error))
-            self.tally.failed += 1
-        self._todo.extend(reversed(below))
+            self._not_listed(directory, error)
+
+    def _not_listed(self, directory: Directory, error: OSError) -> None:
+        self.report(finding_of(directory.path, error))
+        self.tally.failed += 1
 
     def _found(self, entries: EntryWalk, above: frozenset[bytes]) -> Iterator[list[Found]]:
         directory = entries.directory
@@ -167,16 +219,16 @@ class Walk:
 
     # --- what the entries need
 
-    def confirm(self, key: int, name: bytes, status: os.stat_result) -> None:
+    def confirm(self, key: int, name: bytes, state: State) -> None:
         """Note the state of an entry, if its times are old enough to be trusted next time."""
         if (
             self.options.dry_run
-            or max(status.st_mtime_ns, status.st_ctime_ns) > self.began_ns - _SETTLED_NS
+            or max(state.st_mtime_ns, state.st_ctime_ns) > self.began_ns - _SETTLED_NS
         ):
             return
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        size = state.st_size if stat.S_ISREG(state.st_mode) else 0
         self._confirmed.append(
-            Confirmed(key, name, size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            Confirmed(key, name, size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         )
         if len(self._confirmed) >= _CONFIRM_AT_ONCE:
             self.flush_confirmed()
