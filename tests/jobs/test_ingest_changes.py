@@ -251,6 +251,16 @@ async def test_nothing_is_kept_of_directories_that_are_gone(tree: Path, tmp_path
         assert _confirmed(host) <= before - gone
 
 
+async def test_nothing_is_kept_of_files_that_are_gone(tree: Path, tmp_path: Path) -> None:
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        await host.capture()
+        before = _confirmed(host)
+        (tree / "a/b/c/f0").unlink()
+        (tree / "d/f1").unlink()
+        await host.capture()
+        assert _confirmed(host) == before - 2
+
+
 def _confirmed(host: Machine) -> int:
     state = host.repository.state
     with Local.open(state.local, state.replica).db as db:

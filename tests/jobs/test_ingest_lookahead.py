@@ -254,6 +254,17 @@ def _become_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def test_a_path_that_is_of_this_process_alone(helping: LookAhead, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    at = os.fsencode(path)
+    assert helping.expect(at, path.lstat(), lasting=False)
+    assert helping.take(at) is None
+    descriptor = helping.take_open(at)
+    assert descriptor is not None
+    os.close(descriptor)
+
+
 @pytest.mark.parametrize("change", [_grow, Path.unlink, _replace, _become_pipe])
 def test_what_is_no_more_as_it_was_is_left_to_the_ingest(
     helping: LookAhead, tmp_path: Path, change: Callable[[Path], object]
@@ -298,6 +309,7 @@ def test_what_nobody_took_is_forgotten(by_helper: None, tmp_path: Path) -> None:
             assert ahead.take(os.fsencode(paths[-1])) is None
             assert not reading._ring._begins
             assert not reading._sent
+            assert not reading._unsent
             assert reading._sent_size == 0
     finally:
         reading.end()
