@@ -50,6 +50,17 @@ def _ingests(host: Machine) -> list[tuple[Commit, bool]]:
     ]
 
 
+async def test_names_that_are_gone_are_progress_too(tree: Path, tmp_path: Path) -> None:
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        await host.capture()
+        for folder in ("a/b", "d", "e"):
+            (tree / folder / "f1").unlink()
+        before = len(_ingests(host))
+        await host.capture(progress_rows=2)
+        assert len(_ingests(host)) >= before + 3
+        await host.check()
+
+
 async def test_a_commit_at_every_checkpoint(tree: Path, tmp_path: Path) -> None:
     async with machine(MemoryStore(), tmp_path / "m", tree) as host:
         above = host.above()

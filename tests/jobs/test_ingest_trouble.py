@@ -13,6 +13,7 @@ from snapfs.jobs.ingest import files, links
 from snapfs.jobs.ingest.options import IngestReport
 from snapfs.model.finding import Trouble
 from snapfs.sources import reading
+from snapfs.sources.exclude import Exclusions
 from snapfs.stores.memory import MemoryStore
 from tests.jobs.ingesting import machine
 from tests.manifest import Manifest, manifest_of_tree
@@ -198,6 +199,22 @@ async def test_a_file_that_is_replaced_before_it_is_read_is_read_anew(
         report = await host.ingest()
         assert report.findings.listed == []
         assert _below(await host.stored(report.snapshot)) == _below(manifest_of_tree(tree))
+        await host.check()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_file_that_is_replaced_by_what_is_excluded_is_not_there(
+    tree: Path, tmp_path: Path, struck: Struck, known: bool
+) -> None:
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        if known:
+            await host.capture()
+        (tree / "b").write_bytes(b"changed")
+        struck.before[b"b"] = [lambda: _replace(tree / "b", b"x" * 5000)]
+        report = await host.ingest(exclusions=Exclusions(larger_than=4000))
+        assert report.findings.listed == []
+        assert b"b" not in await host.stored(report.snapshot)
+        await host.capture()
         await host.check()
 
 
