@@ -18,6 +18,10 @@ import msgspec
 _HELLO = b"h"
 _HEADER = struct.Struct("<II")
 "bytes of the message, and of the contents"
+_PATIENCE = 5.0
+"seconds until one is ended that does not end"
+_KEPT = 212_992
+"bytes that the kernel keeps of what was not received, if it may: its own default"
 _BUFFERS = 512
 "that are handed to the kernel at once; it takes 1024"
 
@@ -51,6 +55,7 @@ class Helper:
     def begin(self, *descriptors: int) -> None:
         """Start it, once. Raises OSError; then it is never ready."""
         self._socket, theirs = socket.socketpair()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KEPT)
         with theirs:
             handed = (theirs.fileno(), *descriptors)
             # A session of its own: Ctrl-C is for the job, which then ends it.
@@ -85,7 +90,14 @@ class Helper:
     def how_it_ended(self) -> str:
         """The words for how one ended that is not there any more."""
         assert self._process is not None
-        status = self._process.wait()
+        assert self._socket is not None
+        # It may be there: a socket can fail for want of memory, too.
+        self._socket.close()
+        try:
+            status = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
         return f"ended with signal {-status}" if status < 0 else f"ended with status {status}"
 
     def end(self, *, at_once: bool = False) -> None:

@@ -189,7 +189,7 @@ def open_file(path: bytes, seen: Seen, *, descriptor: int | None = None) -> File
         descriptor = open_descriptor(path)
     try:
         status = os.fstat(descriptor)
-        if not _same_inode(status, seen):
+        if not same_inode(status, seen):
             raise _replaced(path)
     except OSError:
         os.close(descriptor)
@@ -211,7 +211,19 @@ def open_descriptor(path: bytes) -> int:
         raise
 
 
-def _same_inode(one: os.stat_result, other: Seen) -> bool:
+def lstat_again(path: bytes, seen: Seen) -> os.stat_result:
+    """What lstat says by now of what it saw as `seen`.
+
+    Raises FileNotFoundError if it is gone, or if something else has its name by now; OSError.
+    """
+    status = os.lstat(path)
+    if not same_inode(status, seen):
+        raise _replaced(path)
+    return status
+
+
+def same_inode(one: os.stat_result, other: Seen) -> bool:
+    """Whether both are of one inode, and of one type."""
     return (
         stat.S_IFMT(one.st_mode) == stat.S_IFMT(other.st_mode)
         and one.st_ino == other.st_ino

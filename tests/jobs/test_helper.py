@@ -5,11 +5,13 @@ import random
 import socket
 import stat
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from snapfs.jobs import helper
+from snapfs.jobs.helper import Helper
 from snapfs.jobs.restore.messages import Found, Made, Outcome, Outcomes
 from snapfs.model.finding import Trouble
 
@@ -49,3 +51,19 @@ def test_the_other_side_is_gone(sent: bytes) -> None:
             helper.receive(one)
         with pytest.raises(helper.EndedError):
             helper.send(one, Outcomes(()))
+
+
+def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket can fail, for want of memory, while the helper waits for what comes."""
+    monkeypatch.setattr(helper, "_PATIENCE", 0.1)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    running = Helper("tests.jobs.lingering")
+    running.begin()
+    assert running.how_it_ended() == "ended with signal 9"
+
+
+def test_one_that_ended_says_how() -> None:
+    running = Helper("tests.jobs.nowhere")
+    running.begin()
+    assert running.how_it_ended() == "ended with status 1"
+    running.end()

@@ -97,3 +97,19 @@ async def test_a_large_index_is_asked_itself(
     assert all(blocks.find(_key(number)) for number in range(80))
     assert blocks.find(_key(99)) is None
     assert index.looked_up == 81
+
+
+async def test_an_index_that_was_large_is_read_anew(
+    host: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _store(host, *range(50))
+    index = BlockIndex(host.repository.db)
+    blocks = KnownBlocks(index)
+    assert blocks.find(_key(1)) is not None
+    assert all(blocks.find(_key(99)) is None for _ in range(10))  # by the filter, by now
+    for most in (10, known._MOST):
+        monkeypatch.setattr(known, "_MOST", most)
+        blocks.look_again()
+        assert all(blocks.find(_key(number)) for number in range(50))
+        assert all(blocks.find(_key(99)) is None for _ in range(10))
+    assert all(blocks.find(_key(number)) for number in range(50))

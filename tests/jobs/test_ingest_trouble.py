@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from snapfs.jobs.ingest import files, links
+from snapfs.jobs.ingest.comparing import EntryWalk
 from snapfs.jobs.ingest.options import IngestReport
 from snapfs.model.finding import Trouble
 from snapfs.sources import reading
 from snapfs.sources.exclude import Exclusions
+from snapfs.sources.listing import Found
 from snapfs.stores.memory import MemoryStore
 from tests.jobs.ingesting import machine
 from tests.manifest import Manifest, manifest_of_tree
@@ -296,6 +298,59 @@ async def test_a_second_name_that_becomes_something_else(
             assert _found(report, tree) == [(Trouble.CHANGED, "a2")]
         else:
             assert _below(after) == _below(expected)
+        await host.capture()
+        await host.check()
+
+
+# --- changed after its directory was listed
+
+
+def _strike_comparing(patch: pytest.MonkeyPatch, name: bytes, what: Callable[[], object]) -> None:
+    compare = EntryWalk.compare
+
+    def strike_and_compare(self: EntryWalk, found: Found | None, *more: Any) -> None:
+        if found is not None and found.name == name:
+            patch.undo()
+            what()
+        compare(self, found, *more)
+
+    patch.setattr(EntryWalk, "compare", strike_and_compare)
+
+
+def _point_elsewhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("a2")
+    os.utime(path, ns=(0, 10**18), follow_symlinks=False)
+
+
+def _set_attributes(path: Path) -> None:
+    path.chmod(0o700)
+    os.setxattr(path, "user.n", b"v")
+    os.utime(path, ns=(0, 10**18))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("name", "change"), [("link", _point_elsewhere), ("d", _set_attributes), ("pipe", os.unlink)]
+)
+async def test_what_changes_before_it_is_compared_is_as_it_was_at_one_moment(
+    tree: Path, tmp_path: Path, name: str, change: Callable[[Path], object], known: bool
+) -> None:
+    (tree / "link").symlink_to("a")
+    os.mkfifo(tree / "pipe")
+    async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+        if known:
+            await host.capture()
+            for path in (tree / "d", tree / "pipe"):
+                path.chmod(0o711)
+            (tree / "link").unlink()
+            (tree / "link").symlink_to("b")
+        with pytest.MonkeyPatch.context() as patch:
+            _strike_comparing(patch, name.encode(), lambda: change(tree / name))
+            report = await host.ingest()
+        after = _below(manifest_of_tree(tree))
+        stored = _below(await host.stored(report.snapshot))
+        assert stored.get(name.encode()) == after.get(name.encode())
         await host.capture()
         await host.check()
 

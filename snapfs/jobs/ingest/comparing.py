@@ -19,7 +19,7 @@ from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.listing import Found
-from snapfs.sources.reading import Change
+from snapfs.sources.reading import Change, lstat_again, same_inode
 from snapfs.sources.trouble import Report, finding_of
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class EntryWalk:
         held = _directory_of(known)
         if held is None or not walk.is_confirmed(held, found.stat):
             reported = walk.progress.findings
+            found = self._as_it_is(found)
             attributes = self._attributes(found)
             node = walk.tree.node(held.node) if held else None
             if node is None or node.attributes != attributes:
@@ -173,6 +174,15 @@ class EntryWalk:
                 )
             if walk.progress.findings == reported:
                 walk.confirm(self.key, found.name, found.stat)
+
+    def _as_it_is(self, found: Found) -> Found:
+        """A directory as it is by now, so that all its attributes are of one moment."""
+        try:
+            status = os.lstat(join(self.at, found.name))
+        except OSError:
+            return found
+        # Above the roots links are followed: there it is not the link that is meant.
+        return Found(found.name, status) if same_inode(status, found.stat) else found
 
     def _below(self, found: Found, known: Known | None) -> Directory:
         """What there is to walk below a directory that is found."""
@@ -212,7 +222,8 @@ class EntryWalk:
                 attributes, items, state = captured.attributes, captured.items, captured.state
                 unsettled = captured.change is not Change.NONE
             else:
-                attributes = self._attributes(found)
+                state = lstat_again(join(self.at, found.name), found.stat)
+                attributes = self._attributes(Found(found.name, state))
         except FileNotFoundError:
             self._look_again(found, known, looks)
         except OSError as error:

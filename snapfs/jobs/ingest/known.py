@@ -46,7 +46,7 @@ class KnownBlocks:
     def _fill(self) -> None:
         """Have the filter hold all that is known, unless that is too much."""
         if self._end > _MOST:
-            self._filter = None
+            self._filter, self._filtered = None, 0
             return
         self._filter = self._filter or BloomFilter()
         while page := self._index.tags_from(self._filtered, _PAGE):

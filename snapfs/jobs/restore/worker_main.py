@@ -48,9 +48,12 @@ class _Notes:
 
 def main() -> None:
     """Serve one restore."""
-    with helper.greeted(int(sys.argv[1])) as restore:
-        data, _ = helper.receive(restore)
-        _serve(restore, msgspec.msgpack.decode(data, type=messages.Setup))
+    try:
+        with helper.greeted(int(sys.argv[1])) as restore:
+            data, _ = helper.receive(restore)
+            _serve(restore, msgspec.msgpack.decode(data, type=messages.Setup))
+    except helper.EndedError:
+        return
 
 
 def _serve(restore: socket.socket, setup: messages.Setup) -> None:
