@@ -94,7 +94,7 @@ def _small(tree: Path, longest: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("chunker", [None, TINY])
-@pytest.mark.parametrize("progress_blocks", [25_000, 100])
+@pytest.mark.parametrize("progress_blocks", [20_000, 100])
 async def test_it_reads_what_the_ingest_would_have_read(
     tree: Path, tmp_path: Path, by_helper: None, spied: list[bytes],
     monkeypatch: pytest.MonkeyPatch, chunker: Any, progress_blocks: int,

@@ -25,7 +25,7 @@ from snapfs.sources.reading import SMALL
 
 log = logging.getLogger(__name__)
 
-_MEMORY = 4 * 1024 * 1024
+_MEMORY = 2 * 1024 * 1024
 "bytes that the contents of files take until their turn comes"
 _FROM = 500
 "files after which a helper is begun: a few more are read before it is there"

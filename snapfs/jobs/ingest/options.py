@@ -38,7 +38,7 @@ class IngestOptions:
     "after which what is there is committed as progress"
     progress_bytes: int = 16 * 1024**3
     "new plain bytes after which it is"
-    progress_blocks: int = 25_000
+    progress_blocks: int = 20_000
     "new blocks after which it is: what is pending must fit into memory"
     progress_rows: int = 500_000
     "rows of the delta after which it is, for the same reason"
