@@ -6,6 +6,7 @@ subdirectories are noted. What differs is compared when it is its turn, a little
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -60,18 +61,19 @@ class EntryWalk:
     _unseen: set[bytes] = field(default_factory=set)
     "names that are there and could not be looked at"
 
-    def take(self, found: Found | None, known: Known | None) -> None:
-        """Take the next name that is listed; what is unchanged is done with at once."""
-        if found is not None:
-            if known is not None and self._is_unchanged(found, known):
-                return
-            if not self._is_excluded(found):
-                self._expect(found, known)
-            elif known is None:
-                return
-            else:
-                found = None
-        self.walk.compare_later(self, found, known)
+    def take_all(self, names: Iterable[tuple[Found | None, Known | None]]) -> None:
+        """Take the names as they are listed; files that are unchanged are done with at once."""
+        for found, known in names:
+            if found is not None:
+                if known is not None and self._is_unchanged(found, known):
+                    continue
+                if not self._is_excluded(found):
+                    self._expect(found, known)
+                elif known is None:
+                    continue
+                else:
+                    found = None
+            self.walk.compare_later(self, found, known)
 
     def _expect(self, found: Found, known: Known | None) -> None:
         status = found.stat

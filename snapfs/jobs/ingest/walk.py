@@ -150,8 +150,7 @@ class Walk:
                 return
             entries = EntryWalk(self, directory, key, at, below, linked)
             names = merge(self._found(entries, above), self._known(directory, key))
-            for found, known in self._as_listed(directory, names):
-                entries.take(found, known)
+            entries.take_all(self._as_listed(directory, names))
             self.compare_later(entries, None, None)
             if at != directory.path:
                 self._compare_all()  # what it is reached by is gone with the block
