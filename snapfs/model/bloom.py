@@ -21,7 +21,7 @@ class BloomFilter:
             bits[at >> 3] |= 1 << (at & 7)
 
     def may_hold(self, hash_: int) -> bool:
-        """False for what was not added; as a rule."""
+        """Whether it may have been added. What was, always may."""
         bits, mask, step = self._bits, self._MASK, hash_ >> 32
         for at in (hash_ & mask, (hash_ + step) & mask, (hash_ + 2 * step) & mask):
             if not bits[at >> 3] & 1 << (at & 7):

@@ -6,7 +6,6 @@ Nothing is looked at before its turn: whether a file changes is watched from its
 
 import os
 from contextlib import suppress
-from types import TracebackType
 
 from snapfs.sources.reading import open_descriptor
 
@@ -17,20 +16,13 @@ _FIRST = 1024 * 1024
 
 
 class OpenAhead:
-    """Descriptors by path, for one thread. Leaving its `with` closes what nobody took."""
+    """Descriptors by path, for one thread; `close` it."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, int] = {}
 
-    def __enter__(self) -> "OpenAhead":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close what nobody took."""
         while self._open:
             os.close(self._open.popitem()[1])
 

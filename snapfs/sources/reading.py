@@ -177,6 +177,17 @@ class Seen(Protocol):
     def st_ino(self) -> int: ...
 
 
+class State(Seen, Protocol):
+    """What lstat says of which state of it that was."""
+
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
 def open_file(path: bytes, seen: Seen, *, descriptor: int | None = None) -> File:
     """Open the regular file at `path`, which lstat saw as `seen`, without touching its access time.
 

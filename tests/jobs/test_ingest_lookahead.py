@@ -4,9 +4,7 @@ import logging
 import os
 import random
 import signal
-import socket
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,13 @@ import msgspec
 import pytest
 
 from snapfs.formats import packs
-from snapfs.jobs import helper
-from snapfs.jobs.ingest import lookahead, lookahead_main
+from snapfs.jobs.ingest import lookahead
 from snapfs.jobs.ingest.lookahead import LookAhead, ReadingHelper
-from snapfs.jobs.ingest.lookahead_main import _Server
-from snapfs.jobs.ingest.messages import Answer, Read, Wanted, Wants
+from snapfs.jobs.ingest.messages import Read
 from snapfs.model.finding import Trouble
-from snapfs.sources.ahead import OpenAhead
 from snapfs.sources.reading import SMALL, Change
 from snapfs.stores.memory import MemoryStore
+from tests.jobs.helping import kill
 from tests.jobs.ingesting import TINY, Machine, machine
 
 KEY = b"k" * 32
@@ -166,9 +162,7 @@ async def test_it_is_killed(
         nonlocal calls
         calls += 1
         if calls == 5:
-            assert self._helper._process is not None
-            self._helper._process.send_signal(signal.SIGKILL)
-            self._helper._process.wait()
+            kill(self._helper)
         return original(self, *args)
 
     monkeypatch.setattr(ReadingHelper, moment, killed)
@@ -209,8 +203,9 @@ async def test_what_changed_while_it_was_read_is_told_and_read_again(
 def helping(by_helper: None) -> Iterator[LookAhead]:
     reading = ReadingHelper(KEY)
     assert reading.takes()
-    with LookAhead(reading, small=SMALL) as ahead:
-        yield ahead
+    ahead = LookAhead(reading, small=SMALL)
+    yield ahead
+    ahead.forget()
     process = reading._helper._process
     reading.end()
     assert process is not None
@@ -299,13 +294,13 @@ def test_what_nobody_took_is_forgotten(by_helper: None, tmp_path: Path) -> None:
         for begin in (0, 50):
             for path in paths:
                 path.write_bytes(b"%d" % begin + path.name.encode())
-            with ahead:
-                for path in paths:
-                    _expected(ahead, path)
-                for path in paths[begin : begin + 20]:
-                    taken = ahead.take(os.fsencode(path))
-                    assert taken is not None
-                    assert taken[1] == path.read_bytes()
+            for path in paths:
+                _expected(ahead, path)
+            for path in paths[begin : begin + 20]:
+                taken = ahead.take(os.fsencode(path))
+                assert taken is not None
+                assert taken[1] == path.read_bytes()
+            ahead.forget()
             assert ahead.take(os.fsencode(paths[-1])) is None
             assert not reading._ring._begins
             assert not reading._sent
@@ -313,93 +308,3 @@ def test_what_nobody_took_is_forgotten(by_helper: None, tmp_path: Path) -> None:
             assert reading._sent_size == 0
     finally:
         reading.end()
-
-
-# --- within the helper
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Callable[[list[Path]], Answer]]:
-    """A helper that is a thread of this process, where things can be done to it."""
-    ours, theirs = socket.socketpair()
-
-    def serve() -> None:
-        with theirs, OpenAhead() as ahead:
-            try:
-                _Server(theirs, memoryview(bytearray(1000)), KEY, ahead).serve()
-            except helper.EndedError:
-                return
-
-    def ask(paths: list[Path]) -> Answer:
-        wanted = []
-        for path in paths:
-            status = path.lstat()
-            wanted.append(
-                Wanted(os.fsencode(path), status.st_mode, status.st_dev, status.st_ino, 100, 0)
-            )
-        helper.send(ours, Wants(tuple(wanted)))
-        return msgspec.msgpack.decode(helper.receive(ours)[0], type=Answer)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with ours:
-        yield ask
-    thread.join()
-
-
-@pytest.mark.parametrize(
-    ("change", "expected", "size"),
-    [
-        (lambda path: os.truncate(path, 3), Change.SHRANK, 3),
-        (lambda path: path.write_bytes(b"content, and more"), Change.GREW, 7),
-        (lambda path: path.write_bytes(b"CONTENT"), Change.ALTERED, 7),
-    ],
-)
-def test_what_changes_while_it_is_read(
-    served: Callable[[list[Path]], Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Path], object], expected: Change, size: int,
-) -> None:  # fmt: skip
-    path = tmp_path / "file"
-    path.write_bytes(b"content")
-    opened = lookahead_main.open_file
-
-    def open_and_change(*args: Any, **options: Any) -> Any:
-        file = opened(*args, **options)
-        change(path)
-        return file
-
-    monkeypatch.setattr(lookahead_main, "open_file", open_and_change)
-    (read,) = served([path]).files
-    assert read is not None
-    assert (read.change, read.attributes.size) == (expected, size)
-
-
-def test_what_there_is_to_tell_of_is_left_to_the_ingest(
-    served: Callable[[list[Path]], Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"content")
-    os.setxattr(path, "user.n", b"v")
-
-    def fail(*args: object, **options: object) -> bytes:
-        raise OSError(5, "Input/output error")
-
-    assert served([path]).files[0] is not None
-    monkeypatch.setattr(os, "getxattr", fail)
-    assert served([path]).files == (None,)
-
-
-def test_a_time_that_no_message_holds_is_left_to_the_ingest(
-    served: Callable[[list[Path]], Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = [tmp_path / "one", tmp_path / "other"]
-    for path in paths:
-        path.write_bytes(b"content")
-    assert None not in served(paths).files
-    attributes_of_open = lookahead_main.attributes_of_open
-
-    def late(*args: Any, **options: Any) -> Any:
-        return msgspec.structs.replace(attributes_of_open(*args, **options), mtime_ns=2**70)
-
-    monkeypatch.setattr(lookahead_main, "attributes_of_open", late)
-    assert served(paths).files == (None, None)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from snapfs.errors import LocalError
+from snapfs.jobs.helper import helping
 from snapfs.jobs.restore import messages, walk
 from snapfs.jobs.restore import worker as workers
 from snapfs.jobs.restore.messages import Outcome, Outcomes, Setup
 from snapfs.jobs.restore.report import Action
-from snapfs.jobs.restore.worker import Worker, worker
+from snapfs.jobs.restore.worker import Worker
 from snapfs.model.finding import Trouble
 from tests.build import Thing, file, folder, link
+from tests.jobs.helping import kill
 from tests.jobs.restoring import found, restorer, temporaries, troubles, wanted
 
 SETUP = Setup(b"token", sparse=True, block_id_key=b"")
@@ -129,9 +130,7 @@ async def test_it_is_killed(
         nonlocal batches
         batches += 1
         if batches == 2:
-            assert self._helper._process is not None
-            self._helper._process.send_signal(signal.SIGKILL)
-            self._helper._process.wait()
+            kill(self._helper)
         return await make(self, wanted)
 
     async with restorer(tmp_path, things) as restoring:
@@ -188,7 +187,7 @@ async def test_a_number_that_no_message_holds(
 
 
 async def test_it_ends_with_the_restore(by_worker: None) -> None:
-    async with worker(SETUP) as process:
+    async with helping(Worker(SETUP)) as process:
         assert process is not None
         assert process.is_ready()
         assert process._helper._process is not None

@@ -292,11 +292,13 @@ class _Preview(FileReader):
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self.ahead = LookAhead()
 
     def expect(self, at: bytes, status: os.stat_result, *, lasting: bool) -> bool:
         """Nothing is opened."""
         return True
+
+    def forget(self) -> None:
+        """Nothing was."""
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from snapfs.jobs.ingest.contents import Item
-from snapfs.jobs.ingest.files import State
 from snapfs.jobs.ingest.reach import about
 from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
@@ -20,7 +19,7 @@ from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.listing import Found
-from snapfs.sources.reading import Change, lstat_again, same_inode
+from snapfs.sources.reading import Change, State, lstat_again, same_inode
 from snapfs.sources.trouble import Report, finding_of
 
 if TYPE_CHECKING:

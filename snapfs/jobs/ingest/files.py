@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from snapfs.jobs.ingest.blocks import BlockSink
 from snapfs.jobs.ingest.contents import ContentBuilder, EmitList, Item, hole
@@ -15,32 +15,18 @@ from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import BlockKey
 from snapfs.sources.attributes import attributes_of_open
 from snapfs.sources.cutting import Cutter, Readable
-from snapfs.sources.reading import Change, File, Run, open_file
+from snapfs.sources.reading import Change, File, Run, State, open_file
 from snapfs.sources.trouble import Report
 
 _AT_ONCE = 4 * 1024 * 1024
 "bytes up to which a run is read before it is cut; a longer one streams through a buffer"
 
 
-class State(Protocol):
-    """What lstat says of which state of a file it was."""
-
-    @property
-    def st_mode(self) -> int: ...
-    @property
-    def st_ino(self) -> int: ...
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-    @property
-    def st_ctime_ns(self) -> int: ...
-
-
 class _Opened(NamedTuple):
     """A State that was told by another process."""
 
     st_mode: int
+    st_dev: int
     st_ino: int
     st_size: int
     st_mtime_ns: int
@@ -72,7 +58,7 @@ class FileReader:
         self._checkpoint = checkpoint
         "may commit progress, within a long file too; tells whether it did"
         self.bytes_read = 0
-        self.ahead = ahead
+        self._ahead = ahead
 
     def capture(
         self, path: bytes, seen: os.stat_result, *, nlink: int, at: bytes | None = None
@@ -82,10 +68,10 @@ class FileReader:
         Raises OSError where it cannot be read; blocks that were taken in until then stay.
         """
         at = at or path
-        read = self.ahead.take(at)
+        read = self._ahead.take(at)
         if read is not None:
             return self._taken(path, seen, *read)
-        with open_file(at, seen, descriptor=self.ahead.take_open(at)) as file:
+        with open_file(at, seen, descriptor=self._ahead.take_open(at)) as file:
             items = self._small(file) if self._is_small(file) else self._large(file)
             attributes = attributes_of_open(
                 file.descriptor, path, file.stat, size=_length(items), report=self._report,
@@ -97,7 +83,11 @@ class FileReader:
 
     def expect(self, at: bytes, status: os.stat_result, *, lasting: bool) -> bool:
         """Make ready what will be captured soon, as `LookAhead.expect`."""
-        return self.ahead.expect(at, status, lasting=lasting)
+        return self._ahead.expect(at, status, lasting=lasting)
+
+    def forget(self) -> None:
+        """Let go of what was made ready and not captured."""
+        self._ahead.forget()
 
     def stream(self, source: Readable) -> list[Item]:
         """Read a stream to its end."""
@@ -114,8 +104,9 @@ class FileReader:
             items.append(self._sink.add(content, BlockKey(read.key)))
         self._judge(path, read.change)
         state = _Opened(
-            attributes.mode, seen.st_ino, attributes.size, attributes.mtime_ns, read.ctime_ns
-        )
+            attributes.mode, seen.st_dev, seen.st_ino,
+            attributes.size, attributes.mtime_ns, read.ctime_ns,
+        )  # fmt: skip
         return Captured(attributes, items, state, read.change)
 
     def _is_small(self, file: File) -> bool:

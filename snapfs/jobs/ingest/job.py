@@ -11,9 +11,10 @@ from typing import BinaryIO
 import trio
 
 from snapfs.errors import BusyError, DeltaVoidError, UploadVoidError
+from snapfs.jobs.helper import helping
 from snapfs.jobs.ingest.capture import Capture
 from snapfs.jobs.ingest.commit import Committer
-from snapfs.jobs.ingest.lookahead import reading_helper
+from snapfs.jobs.ingest.lookahead import ReadingHelper
 from snapfs.jobs.ingest.options import Findings, IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.local import Local, directory_key
@@ -56,7 +57,7 @@ async def ingest(
                 repository.store, repository.keys, repository.world, level=options.level
             ) as writer,
             together() as tasks,
-            reading_helper(repository.keys.block_id) as reading,
+            helping(ReadingHelper(repository.keys.block_id)) as reading,
         ):
             committer = Committer(repository, writer, tasks, options, time_ns)
             local = await trio.to_thread.run_sync(

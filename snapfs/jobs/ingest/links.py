@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from snapfs.formats.parts import Reference
 from snapfs.jobs.ingest.contents import Item
-from snapfs.jobs.ingest.files import State
 from snapfs.jobs.ingest.reach import about, reached
 from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
@@ -22,7 +21,7 @@ from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber
 from snapfs.sources.attributes import attributes_of
 from snapfs.sources.listing import Found
-from snapfs.sources.reading import Change
+from snapfs.sources.reading import Change, State
 from snapfs.sources.trouble import finding_of
 
 if TYPE_CHECKING:

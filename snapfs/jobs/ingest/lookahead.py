@@ -8,16 +8,12 @@ import logging
 import mmap
 import os
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import msgspec
-import trio
 
-from snapfs.jobs import helper
-from snapfs.jobs.helper import EndedError, Helper
+from snapfs.jobs.framing import EndedError
+from snapfs.jobs.helper import Helper
 from snapfs.jobs.ingest.messages import Answer, Read, Setup, Wanted, Wants
 from snapfs.jobs.ingest.ring import Ring
 from snapfs.sources.ahead import OpenAhead
@@ -48,10 +44,7 @@ class _Expected:
 
 
 class LookAhead:
-    """Makes files ready in the order in which they are told, and gives them out. For one thread.
-
-    Leaving its `with` forgets what nobody took.
-    """
+    """Makes files ready in the order in which they are told, and gives them out. For one thread."""
 
     def __init__(self, reading: "ReadingHelper | None" = None, *, small: int = 0) -> None:
         """`small`: bytes up to which a file is one block whatever is in it."""
@@ -59,17 +52,9 @@ class LookAhead:
         self._small = min(small, SMALL)
         self._opened = OpenAhead()
 
-    def __enter__(self) -> "LookAhead":
-        self._opened.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._opened.__exit__(kind, error, trace)
+    def forget(self) -> None:
+        """Expect nothing any more, where a walk ended early."""
+        self._opened.close()
         if self._reading is not None:
             self._reading.forget()
 
@@ -96,13 +81,15 @@ class ReadingHelper:
     """The helper that reads, and the memory that it shares. Begun when it is worth it."""
 
     def __init__(self, block_id_key: bytes) -> None:
-        self._setup = Setup(block_id_key)
-        self._helper = Helper("snapfs.jobs.ingest.lookahead_main")
+        self._helper = Helper(
+            "snapfs.jobs.ingest.lookahead_main", "reads files", Setup(block_id_key)
+        )
         self._memory: mmap.mmap | None = None
         self._ring = Ring(_MEMORY)
         self._files = 0
         "that were asked for"
-        self._greeted = self._gone = False
+        self._gone = False
+        "it is not there any more"
         self._expected: dict[bytes, _Expected] = {}
         "what was not taken yet, by its path"
         self._unsent: list[_Expected] = []
@@ -114,13 +101,11 @@ class ReadingHelper:
 
     def takes(self) -> bool:
         """Whether files may be expected of it by now."""
-        if not self._greeted and not self._gone and self._helper.is_ready():
-            self._greeted = True
-            try:
-                self._helper.send(self._setup)
-            except EndedError:
-                self._has_ended()
-        return self._greeted and not self._gone
+        try:
+            return not self._gone and self._helper.is_ready()
+        except EndedError:
+            self._has_ended()
+            return False
 
     def expect(self, path: bytes, status: os.stat_result) -> bool:
         """Have a file read; False as long as there is no room for it."""
@@ -165,7 +150,7 @@ class ReadingHelper:
             self._ring.give_back(offset)
 
     def forget(self) -> None:
-        """Expect nothing any more, where a walk ended early."""
+        """Expect nothing any more."""
         self._unsent.clear()
         self._unsent_size = 0
         try:
@@ -191,7 +176,7 @@ class ReadingHelper:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            log.warning("no process for reading files: %s", error.strerror)
+            log.warning("no memory for a process that reads files: %s", error.strerror)
             self._gone = True
 
     def _send(self) -> None:
@@ -218,23 +203,8 @@ class ReadingHelper:
     def _has_ended(self) -> None:
         """Go on without it: whatever was expected of it is read here."""
         if not self._gone:
-            how = self._helper.how_it_ended()
-            log.warning("the process that reads files %s; going on without it", how)
+            log.warning("%s; going on without it", self._helper.how_it_ended())
         self._gone = True
         self._expected.clear()
         self._unsent.clear()
         self._sent.clear()
-
-
-@asynccontextmanager
-async def reading_helper(block_id_key: bytes) -> AsyncIterator[ReadingHelper | None]:
-    """A helper for the time of the block; None where there is one processor alone."""
-    if not helper.has_use():
-        yield None
-        return
-    reading = ReadingHelper(block_id_key)
-    try:
-        yield reading
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(reading.end)

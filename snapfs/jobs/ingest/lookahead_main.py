@@ -9,11 +9,12 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 
 import msgspec
 
 from snapfs.formats import packs
-from snapfs.jobs import helper
+from snapfs.jobs import framing
 from snapfs.jobs.ingest.messages import Answer, Read, Setup, Wanted, Wants
 from snapfs.model.finding import Finding
 from snapfs.sources.ahead import OpenAhead
@@ -29,11 +30,11 @@ def main() -> None:
     """Serve one ingest."""
     memory = mmap.mmap(int(sys.argv[2]), 0)
     try:
-        with helper.greeted(int(sys.argv[1])) as ingest, OpenAhead() as ahead:
-            data, _ = helper.receive(ingest)
+        with framing.greeted(int(sys.argv[1])) as ingest, closing(OpenAhead()) as ahead:
+            data, _ = framing.receive(ingest)
             setup = msgspec.msgpack.decode(data, type=Setup)
             _Server(ingest, memoryview(memory), setup.block_id_key, ahead).serve()
-    except helper.EndedError:
+    except framing.EndedError:
         return
 
 
@@ -58,7 +59,7 @@ class _Server:
         """Raises EndedError when the ingest is over."""
         while True:
             while not self._todo or self._poll.poll(0):
-                files = self._decoder.decode(helper.receive(self._ingest)[0]).files
+                files = self._decoder.decode(framing.receive(self._ingest)[0]).files
                 self._todo.append(files)
                 self._coming.extend(files)
             self._answer(self._todo.popleft())
@@ -69,9 +70,9 @@ class _Server:
             self._open_ahead()
             read.append(self._read(each))
         try:
-            helper.send(self._ingest, Answer(tuple(read)))
+            framing.send(self._ingest, Answer(tuple(read)))
         except OverflowError:  # a time that no message can hold
-            helper.send(self._ingest, Answer((None,) * len(files)))
+            framing.send(self._ingest, Answer((None,) * len(files)))
 
     def _open_ahead(self) -> None:
         while self._coming and self._ahead.has_room:

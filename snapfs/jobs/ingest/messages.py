@@ -1,4 +1,4 @@
-"""What an ingest and its reading helper say to each other; `jobs/helper.py` says how.
+"""What an ingest and its reading helper say to each other; `jobs/framing.py` says how.
 
 The contents themselves lie in memory that both have: the ingest says where each is to be put.
 """

@@ -17,7 +17,7 @@ from pathlib import Path
 from snapfs.jobs.ingest.comparing import Directory, EntryWalk
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
-from snapfs.jobs.ingest.files import FileReader, State
+from snapfs.jobs.ingest.files import FileReader
 from snapfs.jobs.ingest.links import LinkedFiles
 from snapfs.jobs.ingest.merge import merge
 from snapfs.jobs.ingest.options import IngestOptions
@@ -34,6 +34,7 @@ from snapfs.model.identity import Commit, DirectoryNumber
 from snapfs.model.snapshot import Source
 from snapfs.sources.exclude import Excluder
 from snapfs.sources.listing import Found, list_directory
+from snapfs.sources.reading import State
 from snapfs.sources.roots import ancestors
 from snapfs.sources.trouble import Report, describe, finding_of
 
@@ -92,12 +93,14 @@ class Walk:
         anchor = self.baseline.source.anchor if self.baseline.source else None
         self._todo.append(Directory(ANCHOR, anchor, None))
         above = frozenset(step for root in self.options.roots for step in ancestors(root))
-        with self.reader.ahead:
+        try:
             while self._todo:
                 self._directory(self._todo.pop(), above, linked)
                 self.check_cancelled()
                 if not self._todo:
                     self._compare_all()  # where a directory may be that was none when it was listed
+        finally:
+            self.reader.forget()
         linked.run()
         self.flush_confirmed()
 

@@ -10,6 +10,7 @@ from functools import partial
 import trio
 
 from snapfs.errors import LocalError, PathNotFoundError
+from snapfs.jobs.helper import helping
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.restore import owners, removal
 from snapfs.jobs.restore.choice import Choice, Item, Missing, Whole
@@ -23,7 +24,7 @@ from snapfs.jobs.restore.report import RestoreReport, Tally, Watch
 from snapfs.jobs.restore.small import SmallMaker
 from snapfs.jobs.restore.walk import Batch, Walk
 from snapfs.jobs.restore.work import Work
-from snapfs.jobs.restore.worker import worker
+from snapfs.jobs.restore.worker import Worker
 from snapfs.metadata.database import Database
 from snapfs.metadata.lost import Lost
 from snapfs.metadata.moments import Moments
@@ -99,7 +100,7 @@ async def _restore(
                 root, token, tally, sparse=options.sparse, block_id_key=repository.keys.block_id
             )
             turns = trio.CapacityLimiter(1)
-            async with worker(setup) as process:
+            async with helping(Worker(setup)) as process:
                 small = SmallMaker(maker, directories, tally, process, turns)
                 work = Work(repository, reader, maker, directories, links, options, tally, small)
                 await _run(work, walk.batches(top, target), turns)

@@ -1,4 +1,4 @@
-"""What a restore and its worker process say to each other; `jobs/helper.py` says how.
+"""What a restore and its worker process say to each other; `jobs/framing.py` says how.
 
 An order comes with the bytes of all contents one behind the other, and with the descriptors of its
 directories. Its answer is one outcome for each task, in their order.

@@ -1,23 +1,19 @@
 """A process of its own that makes small entries, as the helper of a restore."""
 
-import logging
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import msgspec
 import trio
 
 from snapfs.errors import LocalError
-from snapfs.jobs import helper
-from snapfs.jobs.helper import EndedError, Helper
+from snapfs.jobs.framing import EndedError
+from snapfs.jobs.helper import Helper
 from snapfs.jobs.restore.directory import OpenDirectory
 from snapfs.jobs.restore.entries import Held
 from snapfs.jobs.restore.messages import Order, Orders, Outcome, Outcomes, Place, Setup
 from snapfs.jobs.restore.walk import Task
 from snapfs.model.content import Stored
-
-log = logging.getLogger(__name__)
 
 Wanted = Sequence[tuple[Task, Held | None]]
 "entries, and what is to be written to each"
@@ -27,9 +23,7 @@ class Worker:
     """The process, which `begin` starts. It takes a moment until it is ready."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._helper = Helper("snapfs.jobs.restore.worker_main")
-        self._greeted = False
+        self._helper = Helper("snapfs.jobs.restore.worker_main", "makes files", setup)
         self._sending = trio.Lock()
         self._before = trio.Event()
         "set when the order before the next one has its answer"
@@ -38,20 +32,14 @@ class Worker:
 
     def begin(self) -> None:
         """Start it, once."""
-        try:
-            self._helper.begin()
-        except OSError as error:
-            log.warning("no process for making files: %s", error.strerror)
+        self._helper.begin()
 
     def is_ready(self) -> bool:
         """Whether it takes orders. One that ended before never does. Raises LocalError."""
-        if not self._greeted and self._helper.is_ready():
-            self._greeted = True
-            try:
-                self._helper.send(self._setup)
-            except EndedError as error:
-                raise self._ended() from error
-        return self._greeted
+        try:
+            return self._helper.is_ready()
+        except EndedError as error:
+            raise self._ended() from error
 
     async def make(self, wanted: Wanted) -> tuple[Outcome, ...]:
         """Make entries, and say what became of each. They are in DIRECTORIES directories at most.
@@ -96,23 +84,9 @@ class Worker:
 
     def _ended(self) -> LocalError:
         return LocalError(
-            f"the process that makes files {self._helper.how_it_ended()}",
+            self._helper.how_it_ended(),
             hint="what was restored so far is there; 'restore --overwrite if-changed' goes on",
         )
-
-
-@asynccontextmanager
-async def worker(setup: Setup) -> AsyncIterator[Worker | None]:
-    """A worker for the time of the block; None where there is one processor alone."""
-    if not helper.has_use():
-        yield None
-        return
-    process = Worker(setup)
-    try:
-        yield process
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(process.end)
 
 
 def _order(task: Task, held: Held | None, directory: int) -> Order:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from snapfs.errors import LocalError
-from snapfs.jobs import helper
+from snapfs.jobs import framing
 from snapfs.jobs.restore import groups, messages
 from snapfs.jobs.restore.directory import OpenDirectory
 from snapfs.jobs.restore.entries import Held, Maker
@@ -49,10 +49,10 @@ class _Notes:
 def main() -> None:
     """Serve one restore."""
     try:
-        with helper.greeted(int(sys.argv[1])) as restore:
-            data, _ = helper.receive(restore)
+        with framing.greeted(int(sys.argv[1])) as restore:
+            data, _ = framing.receive(restore)
             _serve(restore, msgspec.msgpack.decode(data, type=messages.Setup))
-    except helper.EndedError:
+    except framing.EndedError:
         return
 
 
@@ -64,11 +64,13 @@ def _serve(restore: socket.socket, setup: messages.Setup) -> None:
     while True:
         descriptors: list[int] = []
         try:
-            data, contents = helper.receive(restore, descriptors, buffer, most=messages.DIRECTORIES)
-            helper.send(
+            data, contents = framing.receive(
+                restore, descriptors, buffer, most=messages.DIRECTORIES
+            )
+            framing.send(
                 restore, _make_all(maker, notes, decoder.decode(data), descriptors, contents)
             )
-        except helper.EndedError:
+        except framing.EndedError:
             return
         finally:
             for descriptor in descriptors:
