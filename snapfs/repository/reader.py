@@ -15,7 +15,7 @@ from snapfs.repository.segmentcache import PlainSegment
 from snapfs.repository.segments import SegmentFetcher, Wanted
 
 _WINDOW_FIRST = 1 * 1024 * 1024
-_WINDOW_LARGEST = 12 * 1024 * 1024
+_WINDOW_LARGEST = 16 * 1024 * 1024
 "plain bytes that are fetched ahead of a sequential reader; doubles from the first"
 
 
@@ -44,6 +44,9 @@ class ContentReader:
         self._neighbours = Neighbours(blocks, fetcher)
         self._block_id_key = block_id_key
         self._refresh = refresh
+        # What is fetched ahead has to be there when it is read.
+        self.window = min(_WINDOW_LARGEST, fetcher.memory_bytes // 2)
+        "plain bytes that a sequential reader is kept ahead at most"
 
     def open(self, content: Content) -> "OpenContent":
         """A content to be read from."""
@@ -212,7 +215,7 @@ class OpenContent:
         self._next = 0
         self._ahead = 0
         "up to where fetching has begun"
-        self._window = _WINDOW_FIRST
+        self._window = min(_WINDOW_FIRST, self._reader.window)
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer only at the end. Raises as `ContentReader.read`."""
@@ -235,7 +238,7 @@ class OpenContent:
         if offset == self._next:
             self._fetch_ahead(offset + length)
         else:
-            self._window, self._ahead = _WINDOW_FIRST, 0
+            self._window, self._ahead = min(_WINDOW_FIRST, self._reader.window), 0
         self._next = offset + length
 
     def _fetch_ahead(self, position: int) -> None:
@@ -246,7 +249,7 @@ class OpenContent:
         end = position + self._window
         self._reader.prefetch(self._layout, begin, end - begin)
         self._ahead = end
-        self._window = min(2 * self._window, _WINDOW_LARGEST)
+        self._window = min(2 * self._window, self._reader.window)
 
 
 def joined(pieces: list[Piece]) -> bytes:

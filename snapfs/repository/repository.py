@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEMORY_CACHE = 64 * 1024 * 1024
+MEMORY_CACHE = 40 * 1024 * 1024
 "bytes of plain segments that a reader keeps"
 DISK_CACHE = 5 * 1024 * 1024 * 1024
 "bytes of sealed segments that are kept on disk, of stores that are far away"

@@ -31,7 +31,7 @@ class MemoryCache:
     """Least recently used plain segments, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._size = 0
         self._held: OrderedDict[int, PlainSegment] = OrderedDict()
 
@@ -50,7 +50,7 @@ class MemoryCache:
             return
         self._held[number] = segment
         self._size += len(segment.data)
-        while self._size > self._limit and len(self._held) > 1:
+        while self._size > self.limit and len(self._held) > 1:
             _, dropped = self._held.popitem(last=False)
             self._size -= len(dropped.data)
 
@@ -82,7 +82,7 @@ class DiskCache:
             return None
         return data if len(data) == place.stored else None
 
-    def put(self, place: SegmentPlace, sealed: bytes) -> None:
+    def put(self, place: SegmentPlace, sealed: bytes | memoryview) -> None:
         """Keep a segment, and let go of others where the bound is passed."""
         name = _name(place)
         try:
@@ -119,9 +119,10 @@ class DiskCache:
             self._size = sum(self._sizes.values())
         return self._sizes
 
-    def _write(self, path: Path, sealed: bytes) -> None:
+    def _write(self, path: Path, sealed: bytes | memoryview) -> None:
         make_private(path.parent)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        # Two threads may have the same segment: it was fetched again before it was written.
+        temporary = path.with_name(f"{path.name}.{threading.get_native_id()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with open(descriptor, "wb") as file:

@@ -4,10 +4,11 @@ Ten readers of one segment make one request. A flight belongs to the fetcher, no
 asked first: that one may be cancelled, the others go on.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -20,21 +21,14 @@ from snapfs.repository.parallel import Tasks, together
 from snapfs.repository.segmentcache import DiskCache, MemoryCache, PlainSegment
 from snapfs.stores.base import Store
 
-RUN_BYTES = 4 * 1024 * 1024
+RUN_BYTES = 8 * 1024 * 1024
 "sealed bytes of neighbouring segments that one request fetches"
 _AT_ONCE = 8
 "requests at the same time"
 _KEYS_KEPT = 4096
 "packs whose opened keys are kept"
 
-
-@dataclass(slots=True)
-class _Flight:
-    """A segment on its way."""
-
-    done: trio.Event = field(default_factory=trio.Event)
-    segment: PlainSegment | None = None
-    failure: SnapfsError | None = None
+_Sealed = tuple[SegmentPlace, memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,17 @@ class Wanted:
 
     number: int
     place: SegmentPlace
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A segment on its way."""
+
+    number: int
+    place: SegmentPlace
+    done: trio.Event = field(default_factory=trio.Event)
+    segment: PlainSegment | None = None
+    failure: SnapfsError | None = None
 
 
 class SegmentFetcher:
@@ -55,6 +60,7 @@ class SegmentFetcher:
         self._store = store
         self._keys = keys
         self._memory = memory
+        self.memory_bytes = memory.limit
         self._disk = disk
         self._tasks = tasks
         self._flights: dict[int, _Flight] = {}
@@ -77,9 +83,9 @@ class SegmentFetcher:
             if item.number not in self._flights and self._memory.get(item.number) is None
         ]
         for run in runs(missing):
-            for item in run:
-                self._flights[item.number] = _Flight()
-            self._tasks.start(partial(self._fly, run))
+            flights = [_Flight(item.number, item.place) for item in run]
+            self._flights.update((flight.number, flight) for flight in flights)
+            self._tasks.start(partial(self._fly, flights))
 
     async def get(self, wanted: Wanted) -> PlainSegment:
         """The segment, fetched if need be.
@@ -98,88 +104,96 @@ class SegmentFetcher:
         assert flight.segment is not None
         return flight.segment
 
-    async def _fly(self, run: list[Wanted]) -> None:
+    async def _fly(self, flights: list[_Flight]) -> None:
         """Fetch neighbouring segments and land each flight, whatever happens."""
         try:
             async with self._slots:
-                await self._fetch(run)
+                await self._fetch(flights)
         finally:
-            for item in run:
-                flight = self._flights.pop(item.number)
+            for flight in flights:
                 if flight.segment is None and flight.failure is None:
                     flight.failure = FormatError("the reading of a segment was broken off")
-                flight.done.set()
+            self._land(flights)
 
-    async def _fetch(self, run: list[Wanted]) -> None:
+    def _land(self, flights: list[_Flight]) -> None:
+        """Tell those who wait. Who has landed is left alone: another may be on the same way."""
+        for flight in flights:
+            if flight.done.is_set():
+                continue
+            if flight.segment is not None:
+                self._memory.put(flight.number, flight.segment)
+            del self._flights[flight.number]
+            flight.done.set()
+
+    async def _fetch(self, flights: list[_Flight]) -> None:
         if self._disk is not None:
-            run = [item for item in run if not await self._from_disk(item)]
-        for part in runs(run):
+            flights = [flight for flight in flights if not await self._from_disk(flight)]
+        for run in runs(flights):
             try:
-                await self._fetch_run(part)
+                await self._fetch_run(run)
             except ObjectTooShortError:
                 # The pack is cut: what lies before the cut is still to be had.
-                for item in part:
-                    await self._fetch_cut(item)
+                for flight in run:
+                    await self._fetch_cut(flight)
 
-    async def _fetch_run(self, run: list[Wanted]) -> None:
+    async def _fetch_run(self, run: list[_Flight]) -> None:
         try:
             sealed = await self._request(run)
         except ObjectTooShortError:
             raise
         except SnapfsError as error:
-            for item in run:
-                self._flights[item.number].failure = error
+            for flight in run:
+                flight.failure = error
             return
-        await trio.to_thread.run_sync(self._open_run, run, sealed)
-        self._keep(run)
+        opened = await trio.to_thread.run_sync(self._open_run, run, sealed)
+        self._land(run)
+        if self._disk is not None:
+            # After those who wait were told: it takes as long as opening does.
+            await trio.to_thread.run_sync(_to_disk, self._disk, opened)
 
-    async def _fetch_cut(self, item: Wanted) -> None:
+    async def _fetch_cut(self, flight: _Flight) -> None:
         try:
-            await self._fetch_run([item])
+            await self._fetch_run([flight])
         except ObjectTooShortError as error:
-            self._flights[item.number].failure = FormatError(f"a pack is cut short: {error}")
+            flight.failure = FormatError(f"a pack is cut short: {error}")
 
-    async def _request(self, run: list[Wanted]) -> bytes:
+    async def _request(self, run: list[_Flight]) -> bytes:
         first, last = run[0].place, run[-1].place
         length = last.offset + last.stored - first.offset
         return await self._store.get(objects.pack(first.pack), start=first.offset, length=length)
 
-    async def _from_disk(self, item: Wanted) -> bool:
+    async def _from_disk(self, flight: _Flight) -> bool:
         assert self._disk is not None
-        disk = self._disk
-        sealed = await trio.to_thread.run_sync(disk.get, item.place)
+        sealed = await trio.to_thread.run_sync(self._disk.get, flight.place)
         if sealed is None:
             return False
-        await trio.to_thread.run_sync(self._open_run, [item], sealed, False)
-        flight = self._flights[item.number]
+        await trio.to_thread.run_sync(self._open_run, [flight], sealed)
         if flight.failure is not None:
-            await trio.to_thread.run_sync(disk.drop, item.place)
+            await trio.to_thread.run_sync(self._disk.drop, flight.place)
             flight.failure = None
             return False
-        self._keep([item])
+        self._land([flight])
         return True
 
-    def _open_run(self, run: list[Wanted], sealed: bytes, to_disk: bool = True) -> None:
-        """Open the segments of a run; in a thread. Damage stays with the segment that has it."""
+    def _open_run(self, run: list[_Flight], sealed: bytes) -> list[_Sealed]:
+        """Open the segments of a run; in a thread. Damage stays with the segment that has it.
+
+        Returns those that were whole.
+        """
+        whole = []
         view = memoryview(sealed)
-        for item in run:
-            begin = item.place.offset - run[0].place.offset
-            piece = view[begin : begin + item.place.stored]
-            flight = self._flights[item.number]
+        for flight in run:
+            place = flight.place
+            begin = place.offset - run[0].place.offset
+            piece = view[begin : begin + place.stored]
             try:
-                plain = packs.open_segment(self._pack_keys(item.place), item.place.place, piece)
-                flight.segment = PlainSegment(plain)
+                plain = packs.open_segment(self._pack_keys(place), place.place, piece)
             except SnapfsError as error:
                 flight.failure = error
-                continue
-            if to_disk and self._disk is not None:
-                self._disk.put(item.place, bytes(piece))
-
-    def _keep(self, run: list[Wanted]) -> None:
-        for item in run:
-            segment = self._flights[item.number].segment
-            if segment is not None:
-                self._memory.put(item.number, segment)
+            else:
+                flight.segment = PlainSegment(plain)
+                whole.append((place, piece))
+        return whole
 
     def _pack_keys(self, place: SegmentPlace) -> ObjectKeys:
         opened = self._opened.get(place.pack)
@@ -203,9 +217,22 @@ async def open_fetcher(
         tasks.cancel()
 
 
-def runs(wanted: list[Wanted]) -> list[list[Wanted]]:
+def _to_disk(disk: DiskCache, segments: list[_Sealed]) -> None:
+    for place, sealed in segments:
+        disk.put(place, sealed)
+
+
+class _Placed(Protocol):
+    @property
+    def place(self) -> SegmentPlace: ...
+
+
+T = TypeVar("T", bound=_Placed)
+
+
+def runs(wanted: Sequence[T]) -> list[list[T]]:
     """Group segments that stand one behind the other in a pack, each group at most RUN_BYTES."""
-    grouped: list[list[Wanted]] = []
+    grouped: list[list[T]] = []
     size = 0
     for item in sorted(wanted, key=lambda item: (item.place.pack, item.place.offset)):
         last = grouped[-1][-1].place if grouped else None

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
 from snapfs.model.content import Content
 from snapfs.model.identity import Commit
 from snapfs.repository.reader import ContentReader
@@ -34,6 +36,11 @@ class Reading:
 
     async def read(self, offset: int, length: int) -> bytes:
         return await self.reader.open(self.content).read(offset, length)
+
+    async def rest(self) -> None:
+        """Until nothing is fetched, or written to the disk cache, any more."""
+        while self.reader._fetcher._slots.borrowed_tokens:  # noqa: ASYNC110
+            await trio.sleep(0.001)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import trio.testing
 
 from snapfs.errors import DamagedError, LogCutError, NewerFormatError, StoreUnavailableError
 from snapfs.formats import objects, packs
+from snapfs.formats.seal import ObjectKeys
 from snapfs.model.content import Listed, Stored
 from snapfs.model.identity import Commit
 from snapfs.repository import segments as fetching
@@ -148,6 +149,27 @@ async def test_a_sequential_reader_fetches_ahead_and_not_too_far(
         assert max(ahead) > 6
         assert max(ahead) <= 14
         assert story.requests < 20
+
+
+async def test_nothing_is_fetched_ahead_that_is_let_go_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    open_segment = packs.open_segment
+
+    def count(keys: ObjectKeys, place: int, sealed: bytes) -> bytes:
+        opened.append(place)
+        return open_segment(keys, place, sealed)
+
+    monkeypatch.setattr(packs, "open_segment", count)
+    data = noise(40 * SEGMENT)
+    async with reading(tmp_path, file(data), memory_bytes=6 * SEGMENT) as story:
+        reader = story.reader.open(story.content)
+        for offset in range(0, len(data), BLOCK):
+            assert await reader.read(offset, BLOCK) == data[offset : offset + BLOCK]
+            await story.rest()
+    assert len(opened) == 40
+    assert story.requests < 40
 
 
 async def test_a_reader_that_jumps_fetches_what_it_asks_for(tmp_path: Path) -> None:
@@ -300,7 +322,7 @@ async def test_a_pack_of_a_later_version_fails_its_reader_and_no_other(tmp_path:
 
 
 def test_constants_bound_what_is_in_flight() -> None:
-    assert fetching._AT_ONCE * fetching.RUN_BYTES <= 32 * 1024 * 1024
+    assert fetching._AT_ONCE * fetching.RUN_BYTES <= 64 * 1024 * 1024
     assert packs.SEGMENT_TARGET <= fetching.RUN_BYTES
 
 

@@ -1,11 +1,13 @@
 """Caches of segments: bounded, checked on each use, and of no consequence where they fail."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
-from snapfs.repository.segmentcache import MemoryCache, PlainSegment
+from snapfs.metadata.blockindex import SegmentPlace
+from snapfs.repository.segmentcache import DiskCache, MemoryCache, PlainSegment
 from tests.build import file
 from tests.repository.readings import SEGMENT, noise, reading
 
@@ -30,6 +32,7 @@ async def test_the_disk_cache_is_used_bounded_and_checked(tmp_path: Path) -> Non
     bound = 5 * (SEGMENT + 600)
     async with reading(tmp_path, file(data), memory_bytes=1, disk_bytes=bound) as story:
         assert await story.read(0, len(data)) == data
+        await story.rest()
         assert 4 <= len(files_of(tmp_path)) <= 5
         assert sum(path.stat().st_size for path in files_of(tmp_path)) <= bound
         story.store.calls.clear()
@@ -41,9 +44,34 @@ async def test_the_disk_cache_is_used_bounded_and_checked(tmp_path: Path) -> Non
         await story.read(7 * SEGMENT, 10)
         assert await story.read(9 * SEGMENT, 10) == data[9 * SEGMENT :][:10]
         assert story.requests == 2
+        await story.rest()
         await story.read(7 * SEGMENT, 10)
         assert await story.read(9 * SEGMENT, 10) == data[9 * SEGMENT :][:10]
         assert story.requests == 2
+
+
+async def test_who_reads_does_not_wait_for_the_disk_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    write = DiskCache.put
+
+    def put(self: DiskCache, place: SegmentPlace, sealed: bytes) -> None:
+        assert written.wait(10)
+        write(self, place, sealed)
+
+    monkeypatch.setattr(DiskCache, "put", put)
+    data = noise(3 * SEGMENT)
+    async with reading(tmp_path, file(data), memory_bytes=1, disk_bytes=10**8) as story:
+        assert await story.read(0, len(data)) == data
+        assert await story.read(0, len(data)) == data, "on the same way while the first is there"
+        assert files_of(tmp_path) == []
+        written.set()
+        await story.rest()
+        assert len(files_of(tmp_path)) == 3
+        story.store.calls.clear()
+        assert await story.read(0, len(data)) == data
+        assert story.requests == 0
 
 
 async def test_a_lost_disk_cache_costs_fetching(tmp_path: Path) -> None:
@@ -51,9 +79,11 @@ async def test_a_lost_disk_cache_costs_fetching(tmp_path: Path) -> None:
     async with reading(tmp_path, file(data), memory_bytes=1, disk_bytes=10**8) as story:
         assert await story.read(0, len(data)) == data
         for lost in files_of(tmp_path), [tmp_path / "cache"]:
+            await story.rest()
             for path in lost:
                 path.unlink() if path.is_file() else shutil.rmtree(path)
             assert await story.read(0, len(data)) == data
+        await story.rest()
         assert files_of(tmp_path), "it is filled again"
 
 
@@ -65,6 +95,7 @@ async def test_a_disk_cache_that_cannot_be_written_is_left_alone(
     async with reading(tmp_path, file(data), memory_bytes=1, disk_bytes=10**6) as story:
         assert await story.read(0, len(data)) == data
         assert await story.read(5, 5) == data[5:10]
+        await story.rest()
     assert [record.message for record in caplog.records if "disk cache" in record.message]
 
 
@@ -79,6 +110,7 @@ async def test_a_full_disk_is_complained_about_once_and_reading_goes_on(
         monkeypatch.setattr(Path, "replace", full)
         for _ in range(2):
             assert await story.read(0, len(data)) == data
+            await story.rest()
         monkeypatch.undo()
         assert files_of(tmp_path) == []
     assert len([record for record in caplog.records if "No space left" in record.message]) == 1

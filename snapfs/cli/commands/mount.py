@@ -43,7 +43,7 @@ class MountedJson(msgspec.Struct):
 @click.option(
     "--cache-size", metavar="SIZE", help="Cache on disk; 5G for S3, none for a directory."
 )
-@click.option("--memory", metavar="SIZE", help="Cache in memory.  [default: 64M]")
+@click.option("--memory", metavar="SIZE", help="Cache in memory.  [default: 40M]")
 @global_options
 @click.pass_obj
 def command(
