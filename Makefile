@@ -29,6 +29,7 @@ soak: setup
 
 bench: setup
 	@contrib/packages.sh restic borgbackup python3-llfuse
+	@contrib/newest-borg.sh .venv
 	$(BIN)/python -m bench --output docs/benchmarks-table.md
 
 growth: setup

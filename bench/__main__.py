@@ -13,7 +13,7 @@ from bench import datasets, report
 from bench.datasets import Scale
 from bench.limits import LIMITS, Limit
 from bench.measure import FailedError, say
-from bench.tools import Borg, Restic, Snapfs, Tool
+from bench.tools import PEERS, Snapfs, Tool
 from bench.works import WORKS, Bench, Figure, Work
 from tests.servers import seaweedfs
 
@@ -39,23 +39,30 @@ def main() -> None:
         datasets.settle(folder / "data")
         lines = [_line(bench, work, given.runs) for work in chosen]
         kept = [_kept(bench, limit, given.runs) for limit in limits]
+        peers = [kind.name for kind in _peers()]
         text = "\n".join(
-            (*_heading(given), report.HEADING, *lines, "", report.LIMITS_HEADING, *kept)
+            (*_heading(given), *report.heading(peers), *lines, "", report.LIMITS_HEADING, *kept)
         )
     print(text)
     if given.output:
         given.output.write_text(text + "\n")
 
 
+def _peers() -> list[type[Tool]]:
+    return [kind for kind in PEERS if kind.is_there()]
+
+
 def _line(bench: Bench, work: Work, runs: int) -> str:
     figures: dict[str, list[Figure]] = defaultdict(list)
     for turn in range(min(runs, work.runs or runs)):
         for kind in work.tools:
+            if not kind.is_there():
+                continue
             figure = _measure(bench, work, kind)
             if figure is not None:
                 figures[kind.name].append(figure)
                 say(f"{work.name} · {kind.name} · {turn + 1}: {figure.value:.2f} {work.unit}")
-    return report.line(work, figures)
+    return report.line(work, figures, [kind.name for kind in _peers()])
 
 
 def _kept(bench: Bench, limit: Limit, runs: int) -> str:
@@ -79,7 +86,7 @@ def _measure(bench: Bench, work: Work, kind: type[Tool]) -> Figure | None:
 
 
 def _heading(given: argparse.Namespace) -> list[str]:
-    versions = ", ".join(kind.version() for kind in (Snapfs, Restic, Borg))
+    versions = ", ".join(kind.version() for kind in (Snapfs, *_peers()))
     cores = len(os.sched_getaffinity(0))
     return [
         f"{versions}; {platform.system()} {platform.release().split('-')[0]}, {cores} cores; "

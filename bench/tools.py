@@ -32,6 +32,12 @@ class Tool:
     """One tool and one repository of it."""
 
     name = ""
+    program = ""
+
+    @classmethod
+    def is_there(cls) -> bool:
+        """Whether it is installed."""
+        return shutil.which(cls.program) is not None
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -132,13 +138,14 @@ class Snapfs(Tool):
     """This program."""
 
     name = "snapfs"
+    program = str(Path(sys.executable).parent / "snapfs")
 
     @classmethod
     def version_command(cls) -> list[str]:
-        return [_snapfs(), "--version"]
+        return [cls.program, "--version"]
 
     def list_command(self) -> list[str]:
-        return [_snapfs(), "snapshots"]
+        return [self.program, "snapshots"]
 
     def environment(self) -> dict[str, str]:
         folder = self.place.folder
@@ -151,22 +158,22 @@ class Snapfs(Tool):
         }
 
     def init(self) -> None:
-        self.run([_snapfs(), "init"])
+        self.run([self.program, "init"])
 
     def backup_command(self, source: Path) -> list[str]:
-        return [_snapfs(), "ingest", "--name", "bench", "--host", "bench", str(source)]
+        return [self.program, "ingest", "--name", "bench", "--host", "bench", str(source)]
 
     def restore_command(self, source: Path, target: Path) -> list[str]:
-        return [_snapfs(), "restore", f"latest:{source}", "--target", str(target)]
+        return [self.program, "restore", f"latest:{source}", "--target", str(target)]
 
     def restored_tree(self, source: Path, target: Path) -> Path:
         return target
 
     def check_command(self) -> list[str]:
-        return [_snapfs(), "check"]
+        return [self.program, "check"]
 
     def mount_command(self) -> list[str]:
-        return [_snapfs(), "mount", "--foreground", str(self.mountpoint)]
+        return [self.program, "mount", "--foreground", str(self.mountpoint)]
 
     def mounted_tree(self, source: Path) -> Path:
         latest = self.mountpoint / "bench" / "bench" / "latest"
@@ -180,13 +187,14 @@ class Restic(Tool):
     """restic, as Debian has it."""
 
     name = "restic"
+    program = "restic"
 
     @classmethod
     def version_command(cls) -> list[str]:
-        return ["restic", "version"]
+        return [cls.program, "version"]
 
     def list_command(self) -> list[str]:
-        return ["restic", "snapshots"]
+        return [self.program, "snapshots"]
 
     def environment(self) -> dict[str, str]:
         folder = self.place.folder
@@ -200,19 +208,19 @@ class Restic(Tool):
         }
 
     def init(self) -> None:
-        self.run(["restic", "init", "--repository-version", "2"])
+        self.run([self.program, "init", "--repository-version", "2"])
 
     def backup_command(self, source: Path) -> list[str]:
-        return ["restic", "backup", "--quiet", "--host", "bench", str(source)]
+        return [self.program, "backup", "--quiet", "--host", "bench", str(source)]
 
     def restore_command(self, source: Path, target: Path) -> list[str]:
-        return ["restic", "restore", "latest", "--target", str(target)]
+        return [self.program, "restore", "latest", "--target", str(target)]
 
     def check_command(self) -> list[str]:
-        return ["restic", "check"]
+        return [self.program, "check"]
 
     def mount_command(self) -> list[str]:
-        return ["restic", "mount", str(self.mountpoint)]
+        return [self.program, "mount", str(self.mountpoint)]
 
     def mounted_tree(self, source: Path) -> Path:
         snapshots = sorted((self.mountpoint / "snapshots").iterdir())
@@ -228,13 +236,14 @@ class Borg(Tool):
     """borg, as Debian has it."""
 
     name = "borg"
+    program = "borg"
 
     @classmethod
     def version_command(cls) -> list[str]:
-        return ["borg", "--version"]
+        return [cls.program, "--version"]
 
     def list_command(self) -> list[str]:
-        return ["borg", "list"]
+        return [self.program, "list"]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -247,26 +256,32 @@ class Borg(Tool):
 
     def init(self) -> None:
         (self.place.folder / "base").mkdir()
-        self.run(["borg", "init", "--encryption", "repokey-blake2"])
+        self.run([self.program, "init", "--encryption", "repokey-blake2"])
 
     def backup_command(self, source: Path) -> list[str]:
         name = f"::bench-{time.time_ns()}"
-        return ["borg", "create", "--compression", "zstd,3", name, str(source)]
+        return [self.program, "create", "--compression", "zstd,3", name, str(source)]
 
     def restore_command(self, source: Path, target: Path) -> list[str]:
-        script = 'cd "$1" && exec borg extract "::$(borg list --last 1 --short)"'
-        return ["sh", "-c", script, "sh", str(target)]
+        script = 'cd "$1" && exec "$2" extract "::$("$2" list --last 1 --short)"'
+        return ["sh", "-c", script, "sh", str(target), self.program]
 
     def check_command(self) -> list[str]:
-        return ["borg", "check"]
+        return [self.program, "check"]
 
     def mount_command(self) -> list[str]:
-        return ["borg", "mount", "--foreground", "::", str(self.mountpoint)]
+        return [self.program, "mount", "--foreground", "::", str(self.mountpoint)]
 
     def mounted_tree(self, source: Path) -> Path:
         newest = sorted(self.mountpoint.iterdir())[-1]
         return newest / str(source).lstrip("/")
 
 
-def _snapfs() -> str:
-    return str(Path(sys.executable).parent / "snapfs")
+class NewestBorg(Borg):
+    """borg's newest version, where `contrib/newest-borg.sh` could build it."""
+
+    name = "newest borg"
+    program = str(Path(sys.prefix) / "newest-borg" / "bin" / "borg")
+
+
+PEERS = (Restic, Borg, NewestBorg)

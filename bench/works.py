@@ -15,7 +15,7 @@ from statistics import median
 from bench import datasets
 from bench.datasets import Scale
 from bench.measure import Taken, forget
-from bench.tools import Borg, Place, Restic, Snapfs, Tool
+from bench.tools import PEERS, Place, Restic, Snapfs, Tool
 from tests.servers import S3Server
 
 MEMORY = Path("/dev/shm/snapfs-bench")
@@ -62,7 +62,7 @@ class Work:
     name: str
     measure: Measure
     unit: str = "s"
-    tools: tuple[type[Tool], ...] = (Snapfs, Restic, Borg)
+    tools: tuple[type[Tool], ...] = (Snapfs, *PEERS)
     targets: tuple[str, str] = ("", "")
     "at least, aim; as a ratio to the better peer"
     runs: int | None = None
