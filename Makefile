@@ -1,5 +1,5 @@
 # make demo     see it work, in a temporary directory
-# make test     linters, types, layers, tests
+# make test     linters, types, layers, and all tests, as many at once as there are processors
 # make setup    what these need: Debian's packages, and a virtual environment in .venv
 # make soak     ten minutes of three hosts at work, with kills
 # make bench    beside restic and borg, which it installs; hours at full size
@@ -16,7 +16,7 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" contrib/demo.sh
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 check: setup
 	$(BIN)/ruff check
