@@ -5,6 +5,8 @@ from dataclasses import dataclass
 SUBTYPE = "snapfs"
 FSTYPE = f"fuse.{SUBTYPE}"
 "as the kernel's table of mounts has it"
+MEMORY_CACHE = 40 * 1024 * 1024
+"bytes of opened segments; what was read of a file the kernel keeps, too"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,7 @@ class MountOptions:
     "group that all files are shown to have, instead of their own"
     refresh_every: float = 60.0
     "how often new snapshots are looked for when nobody asks"
-    memory_bytes: int = 64 * 1024 * 1024
+    memory_bytes: int = MEMORY_CACHE
     "cache of opened segments"
     disk_bytes: int = 0
     "cache of sealed segments on disk; 0 for a store that is a disk itself"

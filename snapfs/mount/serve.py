@@ -51,7 +51,9 @@ async def serve(
     """
     check_machine(options, machine)
     target = check_mountpoint(mountpoint)
-    reading = repository.reading(memory_bytes=options.memory_bytes, disk_bytes=options.disk_bytes)
+    reading = repository.reading(
+        memory_bytes=options.memory_bytes, disk_bytes=options.disk_bytes, fills_disk=True
+    )
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         await _serve(repository, target, options, ready, reading, signals)
 

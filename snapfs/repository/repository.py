@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEMORY_CACHE = 40 * 1024 * 1024
+MEMORY_CACHE = 64 * 1024 * 1024
 "bytes of plain segments that a reader keeps"
 DISK_CACHE = 5 * 1024 * 1024 * 1024
 "bytes of sealed segments that are kept on disk, of stores that are far away"
@@ -151,12 +151,13 @@ class Repository:
 
     @asynccontextmanager
     async def reading(
-        self, *, memory_bytes: int = MEMORY_CACHE, disk_bytes: int = 0
+        self, *, memory_bytes: int = MEMORY_CACHE, disk_bytes: int = 0, fills_disk: bool = False
     ) -> "AsyncIterator[ContentReader]":
         """A reader of contents with its caches.
 
         `disk_bytes` bounds the cache of sealed segments on disk, for stores that are far away;
-        0 means none, for a store that is a disk itself.
+        0 means none, for a store that is a disk itself. Who reads much and once has use for what
+        is there, but does not fill it: it would push out what a mount needs.
         """
         # Most questions read no contents, and a short command feels what it loads.
         from snapfs.repository.reader import ContentReader
@@ -165,7 +166,7 @@ class Repository:
 
         disk = DiskCache(self.state.cache / "segments", disk_bytes) if disk_bytes else None
         async with open_fetcher(
-            self.store, self.keys, memory_bytes=memory_bytes, disk=disk
+            self.store, self.keys, memory_bytes=memory_bytes, disk=disk, fills_disk=fills_disk
         ) as fetcher:
             yield ContentReader(self.tree, self.blocks, fetcher, self.keys.block_id, self.look)
 

@@ -55,13 +55,14 @@ class SegmentFetcher:
 
     def __init__(
         self, store: Store, keys: Keys, memory: MemoryCache, disk: DiskCache | None,
-        tasks: Tasks,
+        tasks: Tasks, *, fills_disk: bool,
     ) -> None:  # fmt: skip
         self._store = store
         self._keys = keys
         self._memory = memory
         self.memory_bytes = memory.limit
         self._disk = disk
+        self._fills_disk = fills_disk
         self._tasks = tasks
         self._flights: dict[int, _Flight] = {}
         self._slots = trio.CapacityLimiter(_AT_ONCE)
@@ -147,7 +148,7 @@ class SegmentFetcher:
             return
         opened = await trio.to_thread.run_sync(self._open_run, run, sealed)
         self._land(run)
-        if self._disk is not None:
+        if self._disk is not None and self._fills_disk:
             # After those who wait were told: it takes as long as opening does.
             await trio.to_thread.run_sync(_to_disk, self._disk, opened)
 
@@ -209,11 +210,17 @@ class SegmentFetcher:
 
 @asynccontextmanager
 async def open_fetcher(
-    store: Store, keys: Keys, *, memory_bytes: int, disk: DiskCache | None
+    store: Store,
+    keys: Keys,
+    *,
+    memory_bytes: int,
+    disk: DiskCache | None,
+    fills_disk: bool = False,
 ) -> AsyncIterator[SegmentFetcher]:
     """A fetcher whose tasks end with the block; what is still on its way then is given up."""
     async with together() as tasks:
-        yield SegmentFetcher(store, keys, MemoryCache(memory_bytes), disk, tasks)
+        memory = MemoryCache(memory_bytes)
+        yield SegmentFetcher(store, keys, memory, disk, tasks, fills_disk=fills_disk)
         tasks.cancel()
 
 

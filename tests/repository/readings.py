@@ -46,7 +46,7 @@ class Reading:
 @asynccontextmanager
 async def reading(
     directory: Path, thing: Thing, *, memory_bytes: int = 10**8, disk_bytes: int = 0,
-    block: int = BLOCK,
+    block: int = BLOCK, fills_disk: bool = True,
 ) -> AsyncIterator[Reading]:  # fmt: skip
     memory = MemoryStore()
     store = FaultyStore(memory)
@@ -54,7 +54,9 @@ async def reading(
         builder = Builder(repository, block_size=block, segment_size=4 * block)
         number = await builder.commit({"/f": thing})
         content = content_of(repository, number)
-        async with repository.reading(memory_bytes=memory_bytes, disk_bytes=disk_bytes) as reader:
+        async with repository.reading(
+            memory_bytes=memory_bytes, disk_bytes=disk_bytes, fills_disk=fills_disk
+        ) as reader:
             store.calls.clear()
             yield Reading(memory, store, repository, reader, content)
 

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import trio
 
 from snapfs.metadata.blockindex import SegmentPlace
 from snapfs.repository.segmentcache import DiskCache, MemoryCache, PlainSegment
@@ -71,6 +72,22 @@ async def test_who_reads_does_not_wait_for_the_disk_cache(
         assert len(files_of(tmp_path)) == 3
         story.store.calls.clear()
         assert await story.read(0, len(data)) == data
+        assert story.requests == 0
+
+
+async def test_who_reads_once_uses_the_disk_cache_and_does_not_fill_it(tmp_path: Path) -> None:
+    data = noise(3 * SEGMENT)
+    size = {"memory_bytes": 1, "disk_bytes": 10**8}
+    async with reading(tmp_path, file(data), **size, fills_disk=False) as story:
+        assert await story.read(0, len(data)) == data
+        await story.rest()
+        assert files_of(tmp_path) == []
+        async with story.repository.reading(**size, fills_disk=True) as filling:
+            assert await filling.open(story.content).read(0, SEGMENT) == data[:SEGMENT]
+            while len(files_of(tmp_path)) < 1:  # noqa: ASYNC110
+                await trio.sleep(0.001)
+        story.store.calls.clear()
+        assert await story.read(0, SEGMENT) == data[:SEGMENT]
         assert story.requests == 0
 
 

@@ -19,10 +19,9 @@ from snapfs.model.sizes import parse_size
 from snapfs.mount import daemon
 from snapfs.mount.daemon import Handover
 from snapfs.mount.mountpoint import Machine, check_machine, check_mountpoint
-from snapfs.mount.options import MountOptions
+from snapfs.mount.options import MEMORY_CACHE, MountOptions
 from snapfs.repository.ahead import Ahead
 from snapfs.repository.keys import read_key_objects
-from snapfs.repository.repository import MEMORY_CACHE
 
 _LOG = "mount.log"
 
