@@ -25,12 +25,13 @@ def iso(time_ns: int) -> str:
     return _utc(time_ns).strftime("%4Y-%m-%dT%H:%M:%SZ")
 
 
-def parse(text: str, now_ns: int, zone: tzinfo | None = None) -> int | None:
+def parse(text: str, now_ns: int, zone: tzinfo | None = None, *, begin: bool = False) -> int | None:
     """The moment that a user means, in nanoseconds since 1970, or None where it is no time.
 
     `2026-11-03`, `2026-11-03T14:30`, `2026-11-03 14:30:05`, with `Z` or `+01:00` behind; also a
     directory name of the mount; `now`. What is left open is filled up to its end: a day means its
-    last moment, a minute its last. Without a zone it is local time (`zone`, or the system's).
+    last moment, a minute its last; with `begin` its first. Without a zone it is local time (`zone`,
+    or the system's).
     """
     if text == "now":
         return now_ns
@@ -38,14 +39,15 @@ def parse(text: str, now_ns: int, zone: tzinfo | None = None) -> int | None:
     if not match:
         return None
     try:
-        begin = _local(match, zone)
-        end = begin + _open_span(match)
+        first = _local(match, zone)
+        # The first and the last day may lie outside of what can be told in another zone.
+        meant = first if begin else first + _open_span(match)
+        seconds = int(meant.timestamp())
     except (ValueError, OverflowError):
         return None
-    seconds = int(end.timestamp())
     fraction = (match["fraction"] or "").ljust(9, "0") if match["second"] else "0"
     whole = seconds * NANOSECONDS + int(fraction)
-    return whole if match["fraction"] else whole + NANOSECONDS - 1
+    return whole if match["fraction"] or begin else whole + NANOSECONDS - 1
 
 
 def _local(match: re.Match[str], zone: tzinfo | None) -> datetime:

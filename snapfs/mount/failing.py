@@ -17,7 +17,11 @@ T = TypeVar("T")
 
 
 def answer(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A handler that answers EIO to its program where the local database fails, and lives on."""
+    """A handler that answers EIO to its program where the local database fails, and lives on.
+
+    So it does with what nobody foresaw: one program's request is no reason to take the mount from
+    all others.
+    """
 
     @functools.wraps(handler)
     async def answered(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -25,6 +29,11 @@ def answer(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutin
             return await handler(*args, **kwargs)
         except SnapfsError as error:
             log.error("%s", error.what)
+            raise FUSEError(errno.EIO) from error
+        except FUSEError:
+            raise
+        except Exception as error:
+            log.exception("unexpected %s: this is a fault in snapfs", type(error).__name__)
             raise FUSEError(errno.EIO) from error
 
     return answered

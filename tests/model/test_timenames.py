@@ -82,6 +82,30 @@ def test_moment(now: str, text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-03", "2026-11-02 23:00:00"), ("2026-11-03T14:30", "2026-11-03 13:30:00"),
+        ("yesterday", "2026-11-18 23:00:00"), ("-3d", "2026-11-17 12:00:00"),
+        ("GMT-2026.11.03-14.30.00", "2026-11-03 14:30:00"),
+    ],
+)  # fmt: skip
+def test_the_first_moment_that_is_meant(text: str, expected: str) -> None:
+    assert moment(text, ns("2026-11-20 12:00"), BERLIN, begin=True) == ns(expected)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "@0001-01-01", "9999-12-31", "9999-12-31T24:00"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_the_ends_of_time_are_moments_or_none(
+    text: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    assert resolve(f"@{text}", 0, DAYS) in (None, 4)
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "", "-", "-3", "-d", "-3x", "--3d", "-3d ", "-d3", "-3h3d", "-1d1d", "3d", "-1.5d", "-٣d",

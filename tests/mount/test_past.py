@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from snapfs.formats import records
+from snapfs.model import timenames
 from snapfs.model.identity import Commit
 from snapfs.mount import following
 from snapfs.mount.held import Held
@@ -71,11 +72,34 @@ async def test_names_of_times_and_tags_are_links_to_the_snapshot(
         source = root / "web/root"
         for name, target in meant.items():
             assert await use(os.readlink, source / name) == target, name
-        for name in ("@2025-11-12", "@-99y", "@tag:none", "@", "@x", "@\udcff"):
+        for name in (
+            "@2025-11-12",
+            "@-99y",
+            "@tag:none",
+            "@",
+            "@x",
+            "@\udcff",
+            "@0001-01-01",
+            "@9999-12-32",
+        ):
             assert not await use(os.path.lexists, source / name), name
         assert await use((source / "@2025-11-13T02:13Z/dir/f.txt").read_bytes) == b"1"
         await builder.forget(numbers[2])
         assert await use(os.readlink, source / "@latest") == SECOND
+
+
+async def test_what_nobody_foresaw_fails_one_request_and_not_the_mount(
+    builder: Builder, mountpoint: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    await _three(builder)
+    async with mounted(builder.repository, mountpoint) as root:
+        with monkeypatch.context() as patch:
+            patch.setattr(timenames, "resolve", lambda *_: [].pop())
+            with pytest.raises(OSError, match="Input/output error"):
+                await use(os.lstat, root / "web/root/@now")
+        assert await use(os.readlink, root / "web/root/@now") == THIRD
+    assert "unexpected IndexError" in caplog.text
 
 
 async def test_a_tag_leads_to_its_snapshots(builder: Builder, mountpoint: Path) -> None:
