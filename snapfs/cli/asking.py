@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from snapfs.cli.options import Globals
-from snapfs.cli.selecting import find_snapshot
+from snapfs.cli.selecting import chosen_sources, find_snapshot
 from snapfs.cli.session import Session, begin, run
 from snapfs.errors import SnapshotNotFoundError
 from snapfs.metadata.database import Database
@@ -56,11 +56,7 @@ def sources_of(
 
     async def prepare(repository: Repository) -> list[Source]:
         await repository.look(blocks=False)
-        sources = [
-            source
-            for source in repository.snapshots.sources()
-            if only.host in (None, source.host) and only.name in (None, source.name)
-        ]
+        sources = chosen_sources(repository, only)
         numbers = [source.number for source in sources] if entries else []
         await repository.look(numbers, blocks=blocks)
         return sources

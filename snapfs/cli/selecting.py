@@ -5,11 +5,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from snapfs.errors import DamagedError, PathNotFoundError, UsageError
+from snapfs.errors import DamagedError, PathNotFoundError, SnapshotNotFoundError, UsageError
+from snapfs.jobs.recall import forgotten
 from snapfs.metadata.snapshots import Filter
 from snapfs.metadata.tree import Entry
 from snapfs.model.identity import Commit
-from snapfs.model.snapshot import Snapshot, choose
+from snapfs.model.snapshot import Snapshot, Source, by_id, choose
 from snapfs.repository.repository import Repository
 from snapfs.sources.roots import absolute
 
@@ -40,6 +41,16 @@ def parse_selection(text: str) -> Selection:
     return Selection(name, absolute(os.fsencode(path), b"/"))
 
 
+def chosen_sources(repository: Repository, only: Filter) -> list[Source]:
+    """The sources that options ask for. Raises SnapshotNotFoundError where none is called so."""
+    sources = repository.snapshots.sources()
+    found = [source for source in sources if only.takes(source)]
+    if sources and not found:
+        names = ", ".join(map(str, sources[:5])) + (", …" if len(sources) > 5 else "")
+        raise SnapshotNotFoundError(f"there is no source {only}", hint=f"there is {names}")
+    return found
+
+
 async def find_snapshot(
     repository: Repository, text: str, host: str | None, name: str | None
 ) -> Snapshot:
@@ -48,8 +59,17 @@ async def find_snapshot(
     Raises SnapshotNotFoundError, DamagedError where the snapshot cannot be read, StoreError.
     """
     await repository.look(blocks=False)
-    candidates = list(repository.snapshots.stream(Filter(host, name)))
-    snapshot = choose(candidates, text, repository.world.now_ns())
+    only = Filter(host, name)
+    chosen_sources(repository, only)
+    candidates = list(repository.snapshots.stream(only))
+    try:
+        snapshot = choose(candidates, text, repository.world.now_ns())
+    except SnapshotNotFoundError as error:
+        gone = by_id(forgotten(repository, only), text)
+        if gone is None:
+            raise
+        hint = f"until 'snapfs prune' deletes it: 'snapfs forget --undo {gone.short_id}'"
+        raise SnapshotNotFoundError(f"{gone.short_id} was forgotten", hint=hint) from error
     await repository.look([snapshot.source.number], blocks=False)
     readable = [
         standing.number

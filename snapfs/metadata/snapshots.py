@@ -24,6 +24,13 @@ class Filter:
     forgotten: bool = False
     "forgotten ones too"
 
+    def takes(self, source: Source) -> bool:
+        """Whether it asks for this source's."""
+        return self.host in (None, source.host) and self.name in (None, source.name)
+
+    def __str__(self) -> str:
+        return f"{self.host or '*'}/{self.name or '*'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -66,11 +73,7 @@ class Snapshots:
     def stream(self, only: Filter = Filter()) -> Iterator[Snapshot]:  # a frozen value
         """Complete snapshots in order of the log."""
         sources = {source.number: source for source in self.sources()}
-        wanted = [
-            number
-            for number, source in sources.items()
-            if only.host in (None, source.host) and only.name in (None, source.name)
-        ]
+        wanted = [number for number, source in sources.items() if only.takes(source)]
         for number, source_number in self._db.stream(
             "SELECT number, source FROM snapshot WHERE complete"
             " AND (forgotten IS NULL OR ? AND number NOT IN (SELECT snapshot FROM lapsed))"

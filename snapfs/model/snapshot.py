@@ -10,6 +10,9 @@ from snapfs.model.taken import Taken
 
 _HEX = frozenset("0123456789abcdef")
 SHORT = 8
+_SHORTEST = 4
+"letters of an id that are enough, where only one begins so"
+_LISTED = "'snapfs snapshots' lists their ids, times and tags"
 "letters of an id as it is shown"
 
 
@@ -92,37 +95,53 @@ def choose(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
     if text == "latest":
         return _one_source(snapshots, text)[-1]
     if text.startswith("@"):
-        return _by_name(_one_source(snapshots, text), text, now_ns)
-    if len(text) >= 4 and set(text) <= _HEX:
-        found = [snapshot for snapshot in snapshots if snapshot.id.hex().startswith(text)]
-        if len(found) > 1:
-            raise SnapshotNotFoundError(f"{len(found)} snapshots have ids that begin with {text}")
-        if found:
-            return found[0]
-    return _at_time(snapshots, text, now_ns)
+        return _by_name(snapshots, text, now_ns)
+    return by_id(snapshots, text) or _at_time(snapshots, text, now_ns)
+
+
+def by_id(snapshots: Iterable[Snapshot], text: str) -> Snapshot | None:
+    """The snapshot whose id begins so. Raises SnapshotNotFoundError where several do."""
+    if len(text) < _SHORTEST or not set(text) <= _HEX:
+        return None
+    found = [snapshot for snapshot in snapshots if snapshot.id.hex().startswith(text)]
+    if len(found) > 1:
+        raise SnapshotNotFoundError(f"{len(found)} snapshots have ids that begin with {text}")
+    return found[0] if found else None
 
 
 def _by_name(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
+    tag = timenames.tag(text)
+    if tag is not None:
+        snapshots = [snapshot for snapshot in snapshots if tag in snapshot.tags]
+        if not snapshots:
+            raise SnapshotNotFoundError(
+                f"no snapshot has the tag '{tag}'", hint="'snapfs snapshots' lists their tags"
+            )
+    snapshots = _one_source(snapshots, text)
     taken = [Taken(each.number, each.time_ns, each.tags) for each in snapshots]
     number = timenames.resolve(text, now_ns, taken)
     for snapshot in snapshots:
         if snapshot.number == number:
             return snapshot
-    raise SnapshotNotFoundError(
-        f"no snapshot is {text}", hint="'snapfs snapshots' lists their ids, times and tags"
-    )
+    raise SnapshotNotFoundError(f"no snapshot is {text}", hint=_LISTED)
 
 
 def _at_time(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
-    moment = times.parse(text, now_ns)
+    moment = timenames.moment(text, now_ns)
     if moment is None:
-        raise SnapshotNotFoundError(
-            f"no snapshot is called '{text}'", hint="'snapfs snapshots' lists their ids and times"
-        )
+        raise SnapshotNotFoundError(_unknown(text), hint=_LISTED)
     before = [snapshot for snapshot in snapshots if snapshot.time_ns <= moment]
     if not before:
         raise SnapshotNotFoundError(f"no snapshot is as old as {text}")
     return max(_one_source(before, text), key=lambda snapshot: (snapshot.time_ns, snapshot.number))
+
+
+def _unknown(text: str) -> str:
+    if text and set(text) <= _HEX and len(text) < _SHORTEST:
+        return f"'{text}' is too short for an id: write {_SHORTEST} of its letters or more"
+    if text[:1].isdigit() and "-" in text:
+        return f"not a time, nor the id of a snapshot: '{text}'"
+    return f"no snapshot is called '{text}'"
 
 
 def _one_source(snapshots: Sequence[Snapshot], text: str) -> Sequence[Snapshot]:

@@ -30,6 +30,12 @@ _TAG = "tag:"
 _SAMBA = re.compile(r"GMT-(\d{4})\.(\d\d)\.(\d\d)-(\d\d)\.(\d\d)\.(\d\d)", re.ASCII)
 
 
+def tag(name: str) -> str | None:
+    """The tag that a name asks for; None where it asks for a time."""
+    text = name.removeprefix("@")
+    return text.removeprefix(_TAG) if text != name and text.startswith(_TAG) else None
+
+
 def resolve(
     name: str, now_ns: int, snapshots: Sequence[Taken], zone: tzinfo | None = None
 ) -> Commit | None:
@@ -54,15 +60,20 @@ def resolve(
     return max(found)[1] if found else None
 
 
-def moment(text: str, now_ns: int, zone: tzinfo | None = None) -> int | None:
-    """The last moment that a name without its @ means, in nanoseconds; None if it is no time."""
+def moment(
+    text: str, now_ns: int, zone: tzinfo | None = None, *, begin: bool = False
+) -> int | None:
+    """The last moment that a name without its @ means, in nanoseconds, or with `begin` the first.
+
+    None if it is no time.
+    """
     if text == "yesterday":
         day = spans.local(now_ns, zone).date() - timedelta(days=1)
-        return times.parse(day.isoformat(), now_ns, zone)
+        return times.parse(day.isoformat(), now_ns, zone, begin=begin)
     if text.startswith("-"):
         span = spans.parse_span(text[1:])
         return None if span is None else spans.before(now_ns, span, zone)
     if match := _SAMBA.fullmatch(text):
         year, month, day_of_month, hour, minute, second = match.groups()
-        return times.parse(f"{year}-{month}-{day_of_month}T{hour}:{minute}:{second}Z", now_ns)
-    return times.parse(text, now_ns, zone)
+        text = f"{year}-{month}-{day_of_month}T{hour}:{minute}:{second}Z"
+    return times.parse(text, now_ns, zone, begin=begin)

@@ -58,6 +58,35 @@ def test_named(snapfs: Snapfs, days: list[str]) -> None:
     assert "no snapshot is called" in snapfs("forget", "--undo", days[0][:8], status=1).stderr
 
 
+def test_what_was_forgotten_is_listed_and_named(snapfs: Snapfs, days: list[str]) -> None:
+    assert snapfs("snapshots", "--forgotten", "--json").json == []
+    snapfs("forget", days[0], days[1])
+    assert [one["id"] for one in snapfs("snapshots", "--forgotten", "--json").json] == days[:2]
+    refused = snapfs("ls", days[0], status=1).stderr
+    assert f"{days[0][:8]} was forgotten" in refused
+    assert f"snapfs forget --undo {days[0][:8]}" in refused
+    snapfs("forget", "--undo", days[0])
+    assert [one["id"] for one in snapfs("snapshots", "--forgotten", "--json").json] == days[1:2]
+
+
+def test_growth_from_an_id_is_of_its_source(snapfs: Snapfs, days: list[str], tree: Path) -> None:
+    (tree / "a.txt").write_text("more than it was\n")
+    after = snapfs("ingest", tree, "--host", "web", "--name", "data", "--json").json["snapshot"]
+    snapfs("ingest", tree, "--host", "web", "--name", "another")
+    words = ("stats", "--growth", "--from", days[0][:8], "--to", after, "--json")
+    assert {one["source"] for one in snapfs(*words).json_lines} == {"data"}
+
+
+def test_a_source_that_is_not_there(snapfs: Snapfs, days: list[str]) -> None:
+    for words in (
+        ("forget", "--preset", "standard"), ("find",), ("history", "/"), ("snapshots",), ("ls",
+        "latest"), ("stats", "--growth"),
+    ):  # fmt: skip
+        refused = snapfs(*words, "--host", "nope", status=1).stderr
+        assert "there is no source nope/*" in refused
+        assert "web/data" in refused
+
+
 def test_a_whole_source(snapfs: Snapfs, days: list[str]) -> None:
     assert "--host and --name" in snapfs("forget", "--all", "--name", "data", status=2).stderr
     snapfs("tag", days[0], "pin")

@@ -107,6 +107,9 @@ def test_find(asked: Asked) -> None:
     assert found("**/sub/*", "--owner", str(os.getuid()), "--newer", "-1d") == ["b.bin", "c.bin"]
     text = snapfs("find", "b.bin").text.splitlines()
     assert text[1].split()[-2:] == ["deleted", f"{tree}/sub/b.bin"]
+    made = snapfs("find", "a.txt", "--json").json_lines[0]["mtime"][:10]
+    assert found("a.txt", "--newer", made) == ["a.txt"], "a day is meant from its begin"
+    assert found("a.txt", "--older", made) == []
     assert snapfs("find", "--newer", "soon", status=2).stderr.startswith("snapfs: not a time")
 
 
@@ -118,6 +121,8 @@ def test_names_that_are_no_text(asked: Asked) -> None:
 
 def test_diff(asked: Asked) -> None:
     snapfs, tree, told = asked.snapfs, asked.tree, asked.ids
+    refused = snapfs("diff", told[0], told[1], f"{tree}/nowhere", status=1).stderr
+    assert "neither snapshot has anything at" in refused
     differences = {
         Path(one["path"]).name: one
         for one in snapfs("diff", told[0], told[1], str(tree), "--json").json_lines

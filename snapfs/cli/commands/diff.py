@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import msgspec
@@ -11,7 +11,10 @@ import msgspec
 from snapfs.cli import entries, output, render
 from snapfs.cli.asking import asking, snapshots_of
 from snapfs.cli.options import Globals, choosing_source, global_options
+from snapfs.errors import PathNotFoundError
+from snapfs.metadata.database import Database
 from snapfs.metadata.differences import Differences, Side
+from snapfs.metadata.tree import Tree
 from snapfs.model.attributes import Attributes
 from snapfs.model.difference import Difference, Kind
 from snapfs.model.sizes import format_size
@@ -79,9 +82,20 @@ def command(
     wanted = absolute(os.fsencode(path), b"/")
     with asking(given, snapshots_of((old, new), host, name)) as view:
         sides = [_side(snapshot) for snapshot in view.found]
+        _require(view.db, sides, wanted)
         found = Differences(view.db).between(sides[0], sides[1], wanted)
         kinds = frozenset(map(Kind, only)) or frozenset(Kind)
         _print((one for one in found if one.kind in kinds), given)
+
+
+def _require(db: Database, sides: Sequence[Side], path: bytes) -> None:
+    """Raise PathNotFoundError where neither side has anything at this path."""
+    tree = Tree(db)
+    if all(tree.resolve(side.anchor, side.commit, path) is None for side in sides):
+        raise PathNotFoundError(
+            f"neither snapshot has anything at {os.fsdecode(path)}",
+            hint="PATH is as it is in the snapshots, from / on: see 'snapfs ls'",
+        )
 
 
 def _side(snapshot: Snapshot) -> Side:

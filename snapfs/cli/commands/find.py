@@ -10,12 +10,11 @@ import msgspec
 
 from snapfs.cli import entries, output, render
 from snapfs.cli.asking import asking, moments_of, sources_of
+from snapfs.cli.moments import first_moment
 from snapfs.cli.options import Globals, choosing_source, global_options
-from snapfs.errors import UsageError
 from snapfs.metadata.search import Match, Search
 from snapfs.metadata.snapshots import Filter
 from snapfs.metadata.tree import PAGE
-from snapfs.model import timenames
 from snapfs.model.criteria import Criteria, size_bounds, types_of
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Source
@@ -46,8 +45,8 @@ class MatchJson(msgspec.Struct, omit_defaults=True):
 @click.option("--ignore-case", "-i", is_flag=True, help="A to Z match a to z.")
 @click.option("--type", "types", metavar="T", help="f, d, l, c, b, p or s; several with commas.")
 @click.option("--size", "sizes", multiple=True, metavar="N", help="+10M: more; -1K: less; 5K.")
-@click.option("--newer", metavar="TIME", help="Modified after a time: 2026-11-03T14:30, -3d.")
-@click.option("--older", metavar="TIME", help="Modified before a time.")
+@click.option("--newer", metavar="TIME", help="Modified since a time: 2026-11-03T14:30, -3d.")
+@click.option("--older", metavar="TIME", help="Modified before a time; before a day began.")
 @click.option("--owner", metavar="USER", help="Of this user, by number or name.")
 @click.option("--deleted", is_flag=True, help="Only what the newest snapshot has no more.")
 @click.option("--any-version", is_flag=True, help="Every state of each name, not only its last.")
@@ -74,8 +73,8 @@ def command(
             types=() if types is None else types_of(types),
             smallest=smallest,
             largest=largest,
-            newer_ns=_moment(newer, view.now_ns),
-            older_ns=_moment(older, view.now_ns),
+            newer_ns=None if newer is None else first_moment(newer, view.now_ns),
+            older_ns=None if older is None else first_moment(older, view.now_ns),
             owner=owner,
             deleted=deleted,
             any_version=any_version,
@@ -90,15 +89,6 @@ def _bounds(sizes: tuple[str, ...]) -> tuple[int | None, int | None]:
     low = [smallest for smallest, _ in bounds if smallest is not None]
     high = [largest for _, largest in bounds if largest is not None]
     return max(low, default=None), min(high, default=None)
-
-
-def _moment(text: str | None, now_ns: int) -> int | None:
-    if text is None:
-        return None
-    moment = timenames.moment(text, now_ns)
-    if moment is None:
-        raise UsageError(f"not a time: '{text}'", hint="write 2026-11-03, 2026-11-03T14:30 or -3d")
-    return moment
 
 
 def _print(matches: Iterator[Match], sources: list[Source], given: Globals) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from snapfs.cli import output, render
 from snapfs.cli.keeping import Rules, keeping
 from snapfs.cli.options import Globals, choosing_source, global_options
+from snapfs.cli.selecting import chosen_sources
 from snapfs.cli.session import Session, begin, run
 from snapfs.errors import SnapshotNotFoundError, UsageError
 from snapfs.jobs.forget import (
@@ -150,6 +151,8 @@ async def _forget(
     session: Session, wish: Wish, by_rules: Decide | None
 ) -> tuple[ForgetReport, Freed | None]:
     async with session.repository() as repository:
+        await repository.look(blocks=False)
+        chosen_sources(repository, wish.only)
         decide = by_rules or await _decide(repository, wish)
         report = await forget(
             repository, decide, host=socket.gethostname(), reason=_reason(wish),

@@ -9,6 +9,7 @@ import msgspec
 
 from snapfs.cli import ending, output, render
 from snapfs.cli.commands.snapshots import BytesJson, FilesJson
+from snapfs.cli.moments import first_moment
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
 from snapfs.cli.session import Session, begin, run
@@ -18,8 +19,6 @@ from snapfs.jobs.ingest.job import ingest
 from snapfs.jobs.ingest.options import IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.tag import check_tags
-from snapfs.model import times
-from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.names import default_source_name
 from snapfs.model.sizes import format_size, parse_size
 from snapfs.sources.exclude import Exclusions
@@ -176,11 +175,10 @@ def _stream_name(name: str) -> bytes:
 
 
 def _time(text: str) -> int:
-    moment = times.parse(text, time.time_ns())
-    if moment is None:
-        raise UsageError(f"not a time: {text!r}", hint="write it as 2026-11-03T14:30:00Z")
-    # The last nanosecond of a second is how `parse` writes one that was given without a fraction.
-    return moment - moment % NANOSECONDS if moment % NANOSECONDS == NANOSECONDS - 1 else moment
+    moment = first_moment(text, time.time_ns())
+    if not -(2**63) <= moment < 2**63:
+        raise UsageError(f"no time for a snapshot: '{text}'", hint="it must be of 1678 to 2262")
+    return moment
 
 
 def _own_places(session: Session) -> frozenset[bytes]:

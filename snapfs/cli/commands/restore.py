@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from snapfs.cli import ending, output, render
+from snapfs.cli.moments import last_moment
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.progress import displayed
 from snapfs.cli.selecting import Selection, find_snapshot, parse_selection
@@ -16,7 +17,6 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.restore.job import restore
 from snapfs.jobs.restore.options import Overwrite, RestoreOptions
 from snapfs.jobs.restore.report import Action, RestoreReport, Watch
-from snapfs.model import timenames
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.repository import Repository
@@ -164,12 +164,7 @@ async def _restore(
 async def _find(repository: Repository, asked: _Asked) -> Snapshot:
     text = asked.selection.snapshot
     if asked.at is not None:
-        moment = timenames.moment(asked.at, repository.world.now_ns())
-        if moment is None:
-            raise UsageError(
-                f"not a time: '{asked.at}'", hint="write 2026-11-03, 2026-11-03T14:30 or -3d"
-            )
-        text = render.exact_time(moment)
+        text = render.exact_time(last_moment(asked.at, repository.world.now_ns()))
     return await find_snapshot(repository, text, asked.host, asked.name)
 
 

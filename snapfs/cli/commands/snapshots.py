@@ -8,7 +8,9 @@ import msgspec
 
 from snapfs.cli import output, render
 from snapfs.cli.options import Globals, choosing_source, global_options
+from snapfs.cli.selecting import chosen_sources
 from snapfs.cli.session import Session, begin, run
+from snapfs.jobs.recall import forgotten
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot
@@ -57,18 +59,24 @@ class SnapshotJson(msgspec.Struct, omit_defaults=True):
 @click.option(
     "--latest", type=click.IntRange(min=1), metavar="N", help="Only the newest N of each source."
 )
+@click.option("--forgotten", "gone", is_flag=True, help="Those that can still be brought back.")
 @global_options
 @click.pass_obj
 def command(
-    given: Globals, host: str | None, name: str | None, tags: tuple[str, ...], latest: int | None
-) -> None:
-    """List the snapshots, oldest first.
+    given: Globals, host: str | None, name: str | None, tags: tuple[str, ...], latest: int | None,
+    gone: bool,
+) -> None:  # fmt: skip
+    """List the snapshots, in the order in which they were made.
 
     Times are local here, and UTC under --json. FILES and SIZE are what a snapshot holds, NEW the
     bytes of it that the repository did not have, before compression.
+
+    --forgotten lists those that were forgotten and that no prune has deleted, instead: 'snapfs
+    forget --undo ID' brings them back.
     """
     session = begin(given)
-    found = newest(run(lambda: _snapshots(session, Filter(host, name), frozenset(tags))), latest)
+    only = Filter(host, name)
+    found = newest(run(lambda: _snapshots(session, only, frozenset(tags), gone)), latest)
     if given.json:
         output.say_json([json_of(snapshot) for snapshot in found])
         return
@@ -109,10 +117,14 @@ def json_of(snapshot: Snapshot) -> SnapshotJson:
     )  # fmt: skip
 
 
-async def _snapshots(session: Session, only: Filter, tags: frozenset[str]) -> list[Snapshot]:
+async def _snapshots(
+    session: Session, only: Filter, tags: frozenset[str], gone: bool
+) -> list[Snapshot]:
     async with session.repository() as repository:
         await repository.look(blocks=False)
-        return [one for one in repository.snapshots.stream(only) if tags <= set(one.tags)]
+        chosen_sources(repository, only)
+        found = forgotten(repository, only) if gone else repository.snapshots.stream(only)
+        return [one for one in found if tags <= set(one.tags)]
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """snapfs stats: how large the repository is, what each snapshot alone holds, and what grew."""
 
+from collections.abc import Sequence
+
 import click
 import msgspec
 
@@ -14,7 +16,7 @@ from snapfs.metadata.snapshots import Filter, Snapshots
 from snapfs.metadata.usage import Totals, UsageQuestions
 from snapfs.model.growth import Growth, most_grown, with_below
 from snapfs.model.sizes import format_size
-from snapfs.model.snapshot import Source, choose
+from snapfs.model.snapshot import Source, by_id, choose
 
 _EACH = ("ID", "TIME", "HOST", "NAME", "SIZE", "ALONE", "STORED")
 _GROWTH = ("GROWTH", "PATH")
@@ -159,7 +161,7 @@ def _tell_growth(
     view: View[list[Source]], given: Globals, ends: tuple[str | None, str | None], top: int
 ) -> None:
     moments = moments_of(view.db, view.found)
-    for source in view.found:
+    for source in _named(view, ends):
         if not moments.of(source.number):
             continue
         old, new = _ends(view, moments, source, ends)
@@ -176,6 +178,15 @@ def _tell_growth(
         rows = [(_signed(growth.bytes), render.shown(growth.path)) for growth in found]
         for line in render.table(_GROWTH, rows, right=(0,), bold=output.on_terminal()):
             output.say(line)
+
+
+def _named(view: View[list[Source]], ends: tuple[str | None, str | None]) -> Sequence[Source]:
+    """The sources that are asked about: an id is of one of them."""
+    snapshots = list(Snapshots(view.db).stream())
+    for text in ends:
+        if text is not None and (snapshot := by_id(snapshots, text)):
+            return [source for source in view.found if source == snapshot.source]
+    return view.found
 
 
 def _ends(
