@@ -1,5 +1,6 @@
 """The kernel's table of mounts, as far as this program asks it."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,19 @@ def find(path: str, table: Path = TABLE) -> Mounted | None:
     """The topmost mount at exactly this absolute path, with links resolved."""
     text = table.read_bytes().decode(errors="surrogateescape")
     return next((mount for mount in reversed(parse(text)) if mount.path == path), None)
+
+
+def devices(fstype: str, table: Path = TABLE) -> frozenset[int]:
+    """The st_dev of all mounted file systems of this type. Empty where there is no such table."""
+    try:
+        text = table.read_bytes().decode(errors="surrogateescape")
+    except OSError:
+        return frozenset()
+    return frozenset(
+        os.makedev(*map(int, mount.device.split(":")))
+        for mount in parse(text)
+        if mount.fstype == fstype
+    )
 
 
 def _unescape(text: str) -> str:

@@ -29,6 +29,8 @@ class Exclusions:
     "bytes: regular files above that"
     one_file_system: bool = False
     "the content of directories that other file systems are mounted on"
+    devices: frozenset[int] = frozenset()
+    "the content of directories that these file systems (st_dev) are mounted on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Excluder:
         self._caches = exclusions.caches
         self._if_present = exclusions.if_present
         self._one_file_system = exclusions.one_file_system
+        self._devices = exclusions.devices
         self.active = bool(self._patterns) or exclusions.larger_than is not None
         "whether `excludes` can ever say yes: if not, don't ask"
 
@@ -69,7 +72,7 @@ class Excluder:
 
     def leaves(self, device: int, root_device: int) -> bool:
         """Whether a directory on `device` (its st_dev) is kept empty, being mounted there."""
-        return self._one_file_system and device != root_device
+        return device != root_device and (self._one_file_system or device in self._devices)
 
 
 def is_cache(directory: bytes) -> bool:

@@ -69,6 +69,22 @@ def test_two_at_once(snapfs: Snapfs, tree: Path, mountpoint: Path, other_mountpo
         snapfs("umount", place)
 
 
+def test_a_mount_is_not_stored(snapfs: Snapfs, tree: Path) -> None:
+    (tree / "mnt").mkdir()
+    before = snapfs("ingest", tree, "--json").json["files"]
+    snapfs("mount", tree / "mnt")
+    try:
+        assert list((tree / "mnt").iterdir())
+        told = snapfs("ingest", tree, "--json").json
+        assert told["files"]["new"] == 0
+        assert told["files"]["unchanged"] == before["new"]
+        (copy,) = (tree / "mnt").glob("*/*/latest")
+        named = snapfs("ingest", copy.resolve(), "--name", "copy", "--json").json
+        assert named["files"]["new"] == before["new"]
+    finally:
+        snapfs("umount", tree / "mnt")
+
+
 def test_its_log_and_its_environment_keep_the_secret(snapfs: Snapfs, mountpoint: Path) -> None:
     snapfs("mount", mountpoint, "-vv")
     log = snapfs.home / "state" / "mount.log"

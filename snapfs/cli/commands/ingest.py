@@ -21,6 +21,8 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.tag import check_tags
 from snapfs.model.names import default_source_name
 from snapfs.model.sizes import format_size, parse_size
+from snapfs.mount import mountinfo
+from snapfs.mount.options import FSTYPE
 from snapfs.sources.exclude import Exclusions
 from snapfs.sources.patterns import read_patterns
 from snapfs.sources.roots import names_from, plan_roots, read_list
@@ -106,7 +108,7 @@ def command(given: Globals, /, **words: object) -> int:  # fmt: skip
 
     Patterns are those of .gitignore, matched against absolute paths; --exclude counts after
     --exclude-from, and the last one that matches decides. The repository itself, if it is a
-    directory, and snapfs's own state and cache are left out.
+    directory, snapfs's own state and cache, and what is in mounts of snapshots are left out.
 
     The exit status is 3 where the snapshot was made and something could not be read.
     """
@@ -164,6 +166,8 @@ def _exclusions(asked: Words) -> Exclusions:
         if_present=tuple(map(os.fsencode, asked.exclude_if_present)),
         larger_than=None if limit is None else parse_size(limit),
         one_file_system=asked.one_file_system,
+        # In a mount of snapshots each new one would hold all before it.
+        devices=mountinfo.devices(FSTYPE),
     )
 
 
