@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from snapfs.errors import UsageError
 from snapfs.jobs.restore import Overwrite
 from snapfs.model.finding import Trouble
 from tests.build import Thing, file, folder, link
@@ -30,6 +31,51 @@ def forge(restoring: Restorer, name: bytes, new: bytes) -> None:
     """Give entries another name in the replica, behind the back of the checks of the log."""
     db = restoring.repository.replica.db
     db.execute("UPDATE entry SET name = ? WHERE name = ?", (new, name))
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "is_its_own"),
+    [
+        (["elsewhere"], {}, False),
+        (["elsewhere"], {"delete": True}, True),
+        (["elsewhere"], {"dry_run": True}, False),
+        ([], {}, True),
+        (["name", ".snapfs-restore-0-1"], {}, True),
+    ],
+)
+async def test_a_target_that_holds_other_things_keeps_its_own_attributes(
+    tmp_path: Path, there: list[str], options: dict[str, bool], is_its_own: bool
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in there:
+        (target / name).write_text("there")
+    target.chmod(0o1777)
+    things: dict[str | bytes, Thing] = {"/ada": folder(mode=0o700), "/ada/name": file(b"1")}
+    async with restorer(tmp_path, things) as restoring:
+        report = await restoring.run(target, path=b"/ada", **options)
+        assert report.is_clean
+        assert stat.S_IMODE(target.stat().st_mode) == (0o700 if is_its_own else 0o1777)
+        where_it_was = {os.fsencode(target): folder(mode=0o700), f"{target}/name": file(b"2")}
+    async with restorer(tmp_path / "again", where_it_was) as restoring:
+        (target / "elsewhere").write_text("there")
+        await restoring.run(target, path=os.fsencode(target))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("inner", ["", "packs/00", "packs/absent"])
+@pytest.mark.parametrize("options", [{}, {"deleted": True}, {"dry_run": True}])
+async def test_nothing_is_restored_into_a_repository(
+    tmp_path: Path, inner: str, options: dict[str, bool]
+) -> None:
+    spared = tmp_path / "repository"
+    (spared / "packs/00").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(spared)
+    async with restorer(tmp_path, {"/a": file(b"1")}) as restoring:
+        for place in (spared, tmp_path / "link"):
+            with pytest.raises(UsageError, match="belongs to the repository"):
+                await restoring.run(place / inner, spared=(os.fsencode(spared),), **options)
+    assert [*spared.rglob("a")] == []
 
 
 BAD_NAMES = [b"..", b".", b"", b"../outside/kept", b"sub/a", b"/etc/passwd-", b"x\0y"]

@@ -95,7 +95,8 @@ def command(
 
     A directory's content becomes that of DIR, a file is put into DIR under its own name; without
     PATH it is the whole snapshot with its absolute paths. Nothing outside of DIR is written,
-    whatever links lie in it. With --at TIME only the PATH is named, as /etc.
+    whatever links lie in it. DIR itself keeps its mode and owner if it has other things in it, as
+    /tmp does, and takes those of PATH else. With --at TIME only the PATH is named, as /etc.
 
     --deleted brings back every name below PATH that an earlier snapshot shows and this one, the
     newest if none is named, does not: in its last version, with the directories that lead there.

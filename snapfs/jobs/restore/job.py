@@ -12,7 +12,7 @@ import trio
 from snapfs.errors import LocalError, PathNotFoundError
 from snapfs.jobs.helper import helping
 from snapfs.jobs.progress import Progress
-from snapfs.jobs.restore import owners, removal
+from snapfs.jobs.restore import owners, places, removal
 from snapfs.jobs.restore.choice import Choice, Item, Missing, Whole
 from snapfs.jobs.restore.directory import Directories
 from snapfs.jobs.restore.entries import Maker
@@ -88,7 +88,8 @@ async def _restore(
         top = await trio.to_thread.run_sync(_top, choice, snapshot, options)
         walk = Walk(choice, remover, directories, known, options, tally)
         wanted = walk.wanted(top.node) if top.inside else None
-        open_target = partial(directories.open_target, wanted, passing=top.passing)
+        passing = top.passing or await trio.to_thread.run_sync(_is_shared, choice, top, options)
+        open_target = partial(directories.open_target, wanted, passing=passing)
         target = await trio.to_thread.run_sync(open_target)
         # Its own descriptor: the target is closed as soon as all below it is done.
         root = os.dup(target.descriptor) if target.descriptor >= 0 else -1
@@ -115,14 +116,15 @@ def _chosen(
     db: Database, repository: Repository, snapshot: Snapshot, options: RestoreOptions, tally: Tally
 ) -> tuple[Choice, Removal | None]:
     source, anchor, commit = snapshot.source.number, snapshot.anchor, snapshot.number
+    own = (os.fsencode(repository.state.directory), os.fsencode(repository.state.cache))
+    spared = places.spared_inodes((*own, *options.spared))
+    places.check_target(options.target, spared)
     if options.deleted:
         return Missing(Lost(db, Moments(db, [source]), source, anchor, commit)), None
     whole = Whole(Tree(db), anchor, commit)
     if not options.delete:
         return whole, None
-    own = (os.fsencode(repository.state.directory), os.fsencode(repository.state.cache))
-    spared = removal.spared_inodes((*own, *options.spared))
-    removal.check(whole, options, spared)
+    removal.check(whole, options)
     return whole, Removal(whole, tally, spared, dry_run=options.dry_run)
 
 
@@ -139,6 +141,10 @@ def _top(choice: Choice, snapshot: Snapshot, options: RestoreOptions) -> Item:
             hint="paths are absolute, as they were at the source",
         )
     return top
+
+
+def _is_shared(choice: Choice, top: Item, options: RestoreOptions) -> bool:
+    return bool(top.inside) and places.is_shared(choice, top.inside, options)
 
 
 async def _run(work: Work, batches: Iterator[Batch], turns: trio.CapacityLimiter) -> None:

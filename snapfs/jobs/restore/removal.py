@@ -6,7 +6,7 @@ a directory that is to go stays, and so do directories that the repository itsel
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snapfs.errors import UsageError
@@ -14,6 +14,7 @@ from snapfs.jobs.restore.attributes import raise_if_fatal
 from snapfs.jobs.restore.choice import Inside, Whole
 from snapfs.jobs.restore.directory import TEMPORARY, OpenDirectory
 from snapfs.jobs.restore.options import RestoreOptions
+from snapfs.jobs.restore.places import Inode
 from snapfs.jobs.restore.report import Tally
 from snapfs.model.finding import Trouble
 
@@ -21,20 +22,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPARED = "belongs to the repository or to what this machine knows of it: nothing in it is removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Inode:
-    """What tells a directory from all others."""
-
-    device: int
-    number: int
-
-
-def spared_inodes(paths: Iterable[bytes]) -> frozenset[Inode]:
-    """The directories at these paths, of those that are there."""
-    return frozenset(_inode(os.stat(path)) for path in paths if os.path.isdir(path))
-
-
-def check(whole: Whole, options: RestoreOptions, spared: frozenset[Inode]) -> None:
+def check(whole: Whole, options: RestoreOptions) -> None:
     """Raise UsageError for what nobody means who asks to remove things."""
     target = os.path.realpath(options.target)
     shown = os.fsdecode(target)
@@ -43,11 +31,6 @@ def check(whole: Whole, options: RestoreOptions, spared: frozenset[Inode]) -> No
             "--delete must not empty the system that runs it",
             hint="mount the disk elsewhere, and name that directory with --target",
         )
-    above = target
-    while above != b"/":
-        if os.path.isdir(above) and _inode(os.stat(above)) in spared:
-            raise UsageError(f"{shown}: {_SPARED}", hint="choose another --target")
-        above = os.path.dirname(above)
     top = whole.top(options.path)
     if top is None:
         return
@@ -93,7 +76,7 @@ class Removal:
         """
         if directory.descriptor < 0:
             return
-        if _inode(os.fstat(directory.descriptor)) in self._spared:
+        if Inode.of(os.fstat(directory.descriptor)) in self._spared:
             self._tally.found(Trouble.REFUSED, directory.path, _SPARED)
             return
         names = self._names(directory.descriptor, directory.path)
@@ -160,7 +143,7 @@ class Removal:
         except OSError as error:
             self._failed(error, path)
             return None
-        spared = _inode(os.fstat(descriptor)) in self._spared
+        spared = Inode.of(os.fstat(descriptor)) in self._spared
         if spared or _mount(descriptor) != _mount(parent):
             os.close(descriptor)
             reason = _SPARED if spared else "is where something is mounted, and stays"
@@ -206,10 +189,6 @@ class Removal:
         raise_if_fatal(error, path)
         self._tally.found(Trouble.REFUSED, path, f"could not be removed: {error.strerror}")
         return False
-
-
-def _inode(status: os.stat_result) -> Inode:
-    return Inode(status.st_dev, status.st_ino)
 
 
 def _mount(descriptor: int) -> bytes:
