@@ -71,6 +71,21 @@ def wanted_commits(
     return {anchor: sorted(set(commits)) for anchor, commits in wanted.items()}
 
 
+def held(db: Database, forgotten_since_ns: int | None) -> tuple[int, int]:
+    """How many forgotten snapshots are wanted all the same, and when the last of them was forgotten
+    (nanoseconds since 1970, by the clock of the host that forgot it; 0 where there is none).
+    """
+    records = [
+        record
+        for (record,) in db.rows(
+            "SELECT forgotten FROM snapshot WHERE complete AND forgotten IS NOT NULL"
+            " AND number NOT IN (SELECT snapshot FROM lapsed)"
+        )
+        if _is_after(db, record, forgotten_since_ns)
+    ]
+    return len(records), max((record_time(db, record) for record in set(records)), default=0)
+
+
 def commits_of(db: Database, snapshots: Iterable[int]) -> dict[int, list[int]]:
     """The commits of certain snapshots alone, in the form of `wanted_commits`."""
     wanted: dict[int, list[int]] = defaultdict(list)

@@ -115,8 +115,11 @@ def _wasteful(packs: list[PackState], allowed: float, limit: int | None) -> set[
     chosen: set[int] = set()
     size = 0
     for pack in sorted(packs, key=lambda pack: (pack.used, pack.number)):
-        if unused <= allowed or pack.used >= 1:
+        if unused <= allowed:
             break
+        # A part of a byte is an error of the sum: to copy the pack would not be the end of it.
+        if pack.unused_bytes < 1:
+            continue
         if limit is not None and size + pack.size > limit:
             break
         chosen.add(pack.number)

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def test_from_forgetting_to_free_space(
     assert abs(freed - rehearsed["bytes"]["stored"]) < 0.05 * freed
     text = snapfs("prune", "--now", "--dry-run").text
     assert re.search(r"unneeded: 2 packs, 1\.\d MiB", text)
-    assert re.search(r"to repack: 1 pack, .* by about 1 request", text)
+    assert re.search(r"to repack: 1 pack, .* are copied\n", text)
+    assert "requests: gets 1, puts 5, deletes 3, about\n" in text
+    assert planned["requests"] == {"gets": 1, "puts": 5, "deletes": 3}
     assert stored(snapfs) == before
 
     done = snapfs("prune", "--now", "--json").json
@@ -66,6 +69,34 @@ def test_nothing_is_lost_that_can_be_brought_back(snapfs: Snapfs, ids: list[str]
     snapfs("forget", "--undo")
     assert [one["id"] for one in snapfs("snapshots", "--json").json] == ids
     assert stored(snapfs) == before
+
+
+def test_how_long_it_can_be_brought_back(snapfs: Snapfs, ids: list[str]) -> None:
+    assert snapfs("prune", "--dry-run", "--json").json["held"] == 0
+    assert "in 14 days or later" in snapfs("forget", *ids[:2]).text
+    planned = snapfs("prune", "--dry-run", "--json").json
+    assert (planned["held"], planned["packs_unneeded"], planned["bytes_repacked"]) == (2, 0, 0)
+    forgotten = datetime.fromisoformat(planned["held_until"][:19]) - timedelta(days=14)
+    assert abs(datetime.now(UTC).replace(tzinfo=None) - forgotten) < timedelta(minutes=5)
+    assert re.search(
+        r"forgotten, and still needed .*: 2 snapshots, until", snapfs("prune", "-n").text
+    )
+    longer = snapfs("prune", "--dry-run", "--keep-forgotten", "100", "--json").json
+    assert longer["held_until"] > planned["held_until"]
+    shorter = snapfs("prune", "--dry-run", "--keep-forgotten", "0", "--json").json
+    assert (shorter["held"], shorter["held_until"]) == (0, None)
+    assert shorter["packs_unneeded"] + shorter["packs_repacked"] > 0
+    assert "leave --keep-forgotten away" in snapfs(
+        "prune", "--now", "--keep-forgotten", "3", status=2
+    ).stderr  # fmt: skip
+
+
+def test_a_repository_that_is_tight_is_left_alone(snapfs: Snapfs, ids: list[str]) -> None:
+    snapfs("forget", *ids[:2])
+    for _ in range(2):
+        snapfs("prune", "--now", "--max-unused", "0")
+    planned = snapfs("prune", "--now", "--max-unused", "0", "--dry-run", "--json").json
+    assert (planned["packs_repacked"], planned["packs_unneeded"]) == (0, 0)
 
 
 def test_how_much_may_be_copied(snapfs: Snapfs, ids: list[str]) -> None:

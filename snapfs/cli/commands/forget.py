@@ -213,7 +213,10 @@ def _show(report: ForgetReport, goes: Freed | None, wish: Wish, given: Globals) 
             f"{format_size(goes.stored)} then"
         )
     if count and not wish.dry_run:
-        output.say("'snapfs forget --undo' brings them back, until 'snapfs prune' takes their data")
+        output.say(
+            "'snapfs forget --undo' brings them back, until 'snapfs prune' takes their data in "
+            "14 days or later"
+        )
 
 
 def _show_recalled(report: RecallReport, wish: Wish, given: Globals) -> None:

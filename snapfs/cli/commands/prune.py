@@ -1,6 +1,7 @@
 """snapfs prune: giving back the space of what nothing needs any more."""
 
 import socket
+from math import ceil
 
 import click
 import msgspec
@@ -21,6 +22,18 @@ _GET_BYTES = 4 * 1024 * 1024
 "about what one request for segments fetches"
 _PUT_BYTES = 16 * 1024 * 1024
 "about what one pack takes"
+_KEPT_DAYS = 14
+
+
+class RequestsJson(msgspec.Struct):
+    """About how many requests a prune makes to the store, besides what a rehearsal makes too."""
+
+    gets: int
+    puts: int
+    deletes: int
+
+    def __str__(self) -> str:
+        return f"gets {self.gets:,}, puts {self.puts:,}, deletes {self.deletes:,}"
 
 
 class PruneJson(msgspec.Struct):
@@ -49,6 +62,9 @@ class PruneJson(msgspec.Struct):
     rescued: int
     deleted: int
     bytes_deleted: int
+    held: int
+    held_until: str | None
+    requests: RequestsJson
     seconds: float
 
 
@@ -62,10 +78,16 @@ class PruneJson(msgspec.Struct):
 )
 @click.option("--max-repack", metavar="SIZE", help="Copy out of packs of at most this size in all.")
 @click.option(
+    "--keep-forgotten",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="For which forgotten snapshots can be brought back.  [default: 14]",
+)
+@click.option(
     "--now",
     is_flag=True,
-    help="Don't wait a day between condemning and deleting, nor "
-    "14 days after a snapshot was forgotten: it cannot be brought back then.",
+    help="Don't wait a day between condemning and deleting, nor --keep-forgotten: "
+    "forgotten snapshots cannot be brought back then.",
 )
 @click.option(
     "--compact/--no-compact",
@@ -80,6 +102,7 @@ def command(
     given: Globals,
     max_unused: str,
     max_repack: str | None,
+    keep_forgotten: int | None,
     now: bool,
     compact: bool | None,
     dry_run: bool,
@@ -87,10 +110,14 @@ def command(
     """Give back the space of what no snapshot needs. Everybody else may go on meanwhile.
 
     What is not needed is condemned first, and deleted by a prune a day later; what was forgotten
-    less than 14 days ago counts as needed, so that 'snapfs forget --undo' can bring it back.
+    less than 14 days ago, or --keep-forgotten, counts as needed, so that 'snapfs forget --undo' can
+    bring it back.
 
     Damaged packs stay as they are; the exit status is 3 where there are any that are needed.
     """
+    if now and keep_forgotten is not None:
+        raise UsageError("--now keeps nothing that was forgotten: leave --keep-forgotten away")
+    kept_days = _KEPT_DAYS if keep_forgotten is None else keep_forgotten
     options = PruneOptions(
         host=socket.gethostname(),
         policy=PrunePolicy(
@@ -99,7 +126,7 @@ def command(
         ),
         dry_run=dry_run,
         condemned_for_ns=0 if now else DAY_NS,
-        forgotten_for_ns=0 if now else 14 * DAY_NS,
+        forgotten_for_ns=0 if now else kept_days * DAY_NS,
         compact=compact,
     )
     session = begin(given)
@@ -131,11 +158,9 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
     plan = report.plan
     size = format_size
     output.say(f"unneeded: {render.plural(len(plan.drop), 'pack')}, {size(plan.dropped_bytes)}")
-    requests = round(plan.repacked_bytes / _GET_BYTES + plan.copied_bytes / _PUT_BYTES + 0.5)
     output.say(
         f"to repack: {render.plural(len(plan.repack), 'pack')}, {size(plan.repacked_bytes)}, "
-        f"of which {size(int(plan.copied_bytes))} are copied, by about "
-        f"{render.plural(requests, 'request')}"
+        f"of which {size(int(plan.copied_bytes))} are copied"
         if plan.repack
         else "to repack: nothing"
     )
@@ -155,9 +180,16 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
         f"condemned before: {render.plural(report.due, 'object')}, {size(report.due_bytes)}, to be "
         f"deleted; {report.waiting:,} not yet"
     )
+    if report.held:
+        output.say(
+            f"forgotten, and still needed for 'snapfs forget --undo': "
+            f"{render.plural(report.held, 'snapshot')}, until "
+            f"{render.local_time(report.held_until_ns)}"
+        )
     _show_compacting(report, options)
     _show_damaged(report)
     if options.dry_run:
+        output.say(f"requests: {_requests(report, options)}, about")
         freed = plan.freed_bytes + report.orphaned_bytes + report.replaced_bytes
         output.say(
             f"a prune would free about {size(report.due_bytes + int(freed))}"
@@ -172,6 +204,15 @@ def _show(report: PruneReport, options: PruneOptions) -> None:
         f"{waiting:,} condemned and deleted by a prune in a day or later; "
         f"{report.rescued:,} rescued; {report.seconds:.1f} s"
     )
+
+
+def _requests(report: PruneReport, options: PruneOptions) -> RequestsJson:
+    plan = report.plan
+    condemned = len(plan.drop) + len(plan.repack) + report.orphans + report.replaced
+    due = report.due + (condemned if options.condemned_for_ns == 0 else 0)
+    puts = ceil(plan.copied_bytes / _PUT_BYTES) + (1 if plan.repack else 0)  # and their part
+    puts += (1 if condemned else 0) + (2 if due else 0)  # records of what is done
+    return RequestsJson(ceil(plan.repacked_bytes / _GET_BYTES), puts, due)
 
 
 def _show_compacting(report: PruneReport, options: PruneOptions) -> None:
@@ -225,5 +266,8 @@ def _json(report: PruneReport, options: PruneOptions) -> PruneJson:
         rescued=report.rescued,
         deleted=report.deleted,
         bytes_deleted=report.deleted_bytes,
+        held=report.held,
+        held_until=render.exact_time(report.held_until_ns) if report.held else None,
+        requests=_requests(report, options),
         seconds=round(report.seconds, 3),
     )

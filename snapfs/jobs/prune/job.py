@@ -67,6 +67,8 @@ async def prune(repository: Repository, options: PruneOptions, progress: Progres
             replaced_bytes=sum(orphan.size for orphan in orphans if orphan.replaced),
             growth=await trio.to_thread.run_sync(growth, replica.db, options, now),
             waiting=found.waiting,
+            held=found.held,
+            held_until_ns=found.held_until_ns,
             due=len(found.to_delete) + len(found.parts_to_delete),
             due_bytes=sum(size for _, size in found.to_delete),
         )

@@ -50,6 +50,10 @@ class PruneReport:
     "packs and parts that were condemned long enough ago"
     due_bytes: int = 0
     "of the packs among them"
+    held: int = 0
+    "snapshots that were forgotten and can be brought back: what they need is needed"
+    held_until_ns: int = 0
+    "when that ends for the last of them"
     damaged: dict[bytes, str] = field(default_factory=dict)
     "packs that were to be copied from and cannot be read, and why: they stay as they are"
     rescued: int = 0

@@ -57,6 +57,10 @@ class Survey:
     waiting: int
     unfinished: list[bytes]
     "a Delete named them and no Gone: their deletion was interrupted"
+    held: int
+    "forgotten snapshots that can be brought back"
+    held_until_ns: int
+    "when that ends for the last of them"
 
 
 async def check_view(repository: Repository, replica: Replica) -> None:
@@ -94,7 +98,9 @@ def survey(replica: Replica, options: PruneOptions, now_ns: int) -> Survey:
     need.add_progress(db, needed)
     note_names(replica)
     fates = need.fates(db)
-    found = Survey(replica, replica.tip().number, needed, fates, [], [], [], [], 0, [])
+    held, last = need.held(db, since)
+    until = last + options.forgotten_for_ns if held else 0
+    found = Survey(replica, replica.tip().number, needed, fates, [], [], [], [], 0, [], held, until)
     damaged = need.damaged_packs(db, needed)
     known: set[bytes] = set()
     for use in need.pack_uses(db, needed):
