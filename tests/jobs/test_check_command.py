@@ -47,6 +47,22 @@ def test_damage(snapfs: Snapfs) -> None:
     ]  # fmt: skip
 
 
+def test_all_paths_are_named_when_told_to(snapfs: Snapfs) -> None:
+    tree = snapfs.home / "tree"
+    for number in range(103):
+        (tree / f"{number}").write_bytes(b"%d" % number * 1000)
+    snapfs("ingest", tree, "--host", "web", "--name", "tree")
+    for pack in (snapfs.repository / "packs").rglob("*"):
+        if pack.is_file():
+            pack.unlink()
+    told = snapfs("check", "--json", status=1).json
+    assert (told["affected_count"], len(told["affected"])) == (105, 100)
+    assert "and 5 paths more" in snapfs("check", status=1).stderr
+    told = snapfs("check", "--json", "--all-paths", status=1).json
+    assert (told["affected_count"], len(told["affected"])) == (105, 105)
+    assert f"web/tree:{tree}/102, snapshot" in snapfs("check", "--all-paths", status=1).stderr
+
+
 def test_words_that_do_not_fit(snapfs: Snapfs) -> None:
     for part in ("0%", "3/2", "much"):
         snapfs("check", "--read-data-subset", part, status=2)

@@ -1,6 +1,7 @@
 """snapfs check: is everything there, whole, and as the log says?"""
 
 import sys
+from dataclasses import replace
 
 import click
 import msgspec
@@ -64,7 +65,7 @@ class CheckedJson(msgspec.Struct):
 
 
 class CheckJson(msgspec.Struct):
-    """What a check found, under --json. Lists are cut, the counts are not."""
+    """What a check found, under --json. Counts are of all; `affected` is cut, if not told else."""
 
     sound: bool
     problem_count: int
@@ -84,9 +85,10 @@ class CheckJson(msgspec.Struct):
     metavar="PART",
     help="Read a part of it: 5% or 2G of it by chance, or the n-th of t parts, as in 1/7.",
 )
+@click.option("--all-paths", is_flag=True, help="Name all paths that are affected, not only 100.")
 @global_options
 @click.pass_obj
-def command(given: Globals, read_data: bool, read_data_subset: str | None) -> int:
+def command(given: Globals, read_data: bool, read_data_subset: str | None, all_paths: bool) -> int:
     """Check that everything is there, whole, and as the log says. Nothing is changed.
 
     The log is replayed into a fresh database, all objects are looked for and their sizes compared,
@@ -96,6 +98,8 @@ def command(given: Globals, read_data: bool, read_data_subset: str | None) -> in
     The exit status is 1 where anything is damaged.
     """
     options = CheckOptions(read=chosen_subset(read_data, read_data_subset))
+    if all_paths:
+        options = replace(options, listed_paths=None)
     session = begin(given)
     report = run(lambda: _check(session, options, quiet=given.json))
     if given.json:
@@ -135,12 +139,12 @@ def show_damage(report: CheckReport) -> None:
         print("this cannot be given back as it was:", file=sys.stderr)
     for affected in report.affected:
         print(f"  {_affected(affected)}", file=sys.stderr)
-    _rest(report.affected_count, len(report.affected), "path")
+    _rest(report.affected_count, len(report.affected), "path", " ('snapfs check --all-paths' names them)")
 
 
-def _rest(count: int, shown: int, noun: str) -> None:
+def _rest(count: int, shown: int, noun: str, hint: str = "") -> None:
     if count > shown:
-        print(f"and {render.plural(count - shown, noun)} more", file=sys.stderr)
+        print(f"and {render.plural(count - shown, noun)} more{hint}", file=sys.stderr)
 
 
 def _affected(affected: Affected) -> str:

@@ -132,7 +132,8 @@ def _show(report: RepairReport, options: RepairOptions) -> None:
         _advise(report.left, given_up=bool(report.given_up))
     for line in _done(report, dry_run=options.dry_run):
         output.say(line)
-    output.say(_verdict(report, dry_run=options.dry_run))
+    reads = options.read is not None
+    output.say(_verdict(report, dry_run=options.dry_run, reads=reads))
 
 
 def _advise(left: CheckReport, *, given_up: bool) -> None:
@@ -202,12 +203,15 @@ def _given_up(report: RepairReport) -> list[str]:
     return lines
 
 
-def _verdict(report: RepairReport, *, dry_run: bool) -> str:
+def _verdict(report: RepairReport, *, dry_run: bool, reads: bool) -> str:
     if report.left is None:
         return "the rest is known once that is done"
     if report.left.sound:
         done = report.put_back or report.given_up or report.parts or report.base or report.packs
-        return "nothing is damaged" + (" any more" if done and not dry_run else "")
+        if done and not dry_run:
+            return "nothing is damaged any more"
+        unseen = "" if reads else ", as far as is seen without --read-data"
+        return f"nothing is damaged{unseen}"
     found = f"{render.plural(report.left.problem_count, 'problem')}"
     return f"{found} found" if dry_run else f"{found} left, in {report.seconds:.1f} s"
 

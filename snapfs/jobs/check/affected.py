@@ -34,7 +34,7 @@ _UNREAD = (
 class Casualties:
     """Gathers what cannot be given back."""
 
-    def __init__(self, scratch: Scratch, *, listed: int) -> None:
+    def __init__(self, scratch: Scratch, *, listed: int | None) -> None:
         self._scratch = scratch
         self._db = scratch.db
         self._paths = Paths(scratch.db)
@@ -95,7 +95,7 @@ class Casualties:
 
     def _add(self, affected: Affected) -> None:
         self.count += 1
-        if len(self.affected) < self._listed:
+        if self._listed is None or len(self.affected) < self._listed:
             self.affected.append(affected)
 
     def _id(self, snapshot: int) -> bytes:

@@ -8,13 +8,19 @@ from snapfs.model.identity import OPEN
 from snapfs.stores.base import Store
 
 _BATCH = 1000
+_LAST_RESORT = (
+    "; what is nowhere any more is lost: 'snapfs forget' the snapshots that show it, and once"
+    " 'snapfs prune' has taken them a check is clean again"
+)
 PACK_HINT = (
     "bring the object back from a copy of the storage; else 'snapfs repair' saves what is whole"
-    " in it, and lets the next ingest store anew what is still at its source"
+    " in it, and lets the next ingest store anew what is still at its source" + _LAST_RESORT
 )
+READ_HINT = PACK_HINT.replace("'snapfs repair'", "'snapfs repair --read-data'")
+"for what only those see who read it"
 _SUSPECT_HINT = (
     "an ingest stores them anew where their content is still at its source; if the pack was brought"
-    " back from a copy, 'snapfs repair' sees that it is whole"
+    " back from a copy, 'snapfs repair' sees that it is whole" + _LAST_RESORT
 )
 _ABSENT = (
     "SELECT n.name, n.record, p.number FROM check_named n LEFT JOIN pack p ON p.name = n.id"

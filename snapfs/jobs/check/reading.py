@@ -10,7 +10,7 @@ from snapfs.formats import objects
 from snapfs.formats.packs import PackRow, SegmentRow
 from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.examine import Verdict, examine
-from snapfs.jobs.check.inventory import PACK_HINT
+from snapfs.jobs.check.inventory import PACK_HINT, READ_HINT
 from snapfs.jobs.check.report import Checked, ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.jobs.check.subset import Candidate, Subset, choose
@@ -19,7 +19,9 @@ from snapfs.repository.repository import Repository
 
 _AT_ONCE = 3
 "packs in memory, of 16 MiB as we write them, and never more than 64"
-_EMPTY_HINT = "nothing is lost by that, the log repeats it: 'snapfs repair' writes the pack again"
+_EMPTY_HINT = (
+    "nothing is lost by that, the log repeats it: 'snapfs repair --read-data' writes the pack again"
+)
 _CANDIDATES = (
     "SELECT number, name, size FROM pack p WHERE name NOT IN (SELECT id FROM check_leaving)"
     " AND number NOT IN (SELECT number FROM check_lost_pack WHERE size = 0) ORDER BY number"
@@ -68,7 +70,7 @@ class PackReading:
         self._note(number, verdict)
         if verdict.faults and not self._scratch.is_emptied(number):
             lost = verdict.lost_segments or verdict.lost_blocks
-            hint = PACK_HINT if lost else _EMPTY_HINT
+            hint = READ_HINT if lost else _EMPTY_HINT
             self._scratch.report(ProblemKind.PACK, name, "; ".join(verdict.faults), hint)
 
     async def _miss(self, number: int, name: bytes) -> None:

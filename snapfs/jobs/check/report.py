@@ -33,8 +33,8 @@ class CheckOptions:
 
     read: Subset | None = None
     "packs whose data is read, decrypted and hashed; None for no pack"
-    listed_paths: int = 100
-    "affected paths that the report lists one by one"
+    listed_paths: int | None = 100
+    "affected paths that the report lists one by one; None for all"
 
 
 @dataclass(frozen=True, slots=True)
