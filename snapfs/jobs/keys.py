@@ -77,10 +77,13 @@ async def change_passphrase(
     return id_
 
 
-async def remove_slot(store: Store, keys: Keys, id_prefix: str) -> SlotInfo:
+async def remove_slot(
+    store: Store, keys: Keys, id_prefix: str, *, even_current: bool = False
+) -> SlotInfo:
     """Remove the slot whose id begins so. Copies of it that others kept still open the repository.
 
-    Raises UsageError where none or several begin so, and for the last one that opens.
+    Raises UsageError where none or several begin so, for the last one that opens, and for the one
+    that these keys were opened with unless `even_current`.
     """
     infos = await list_slots(store, keys)
     chosen = [info for info in infos if info.id.startswith(id_prefix)] if id_prefix else []
@@ -95,6 +98,11 @@ async def remove_slot(store: Store, keys: Keys, id_prefix: str) -> SlotInfo:
         return chosen[0]
     if len(sound) == 1:
         raise _last()
+    if chosen[0].current and not even_current:
+        raise UsageError(
+            f"{chosen[0].id} is the key that you use now: nothing was removed",
+            hint="'snapfs key passwd' changes it; say --even-current to remove it all the same",
+        )
     await _delete(store, keys, chosen[0].id)
     return chosen[0]
 

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.cli.running import PASSPHRASE, Snapfs
+from tests.cli.running import PASSPHRASE, Snapfs, eventually
 
 
 def test_from_init_to_restore(bare: Snapfs, tree: Path, tmp_path: Path) -> None:
@@ -58,7 +58,8 @@ def test_s3(bare: Snapfs, tree: Path, tmp_path: Path, s3_url: str, s3_server: ob
         (source,) = (tmp_path / "mnt").glob("*/*/latest")
         shown = f"{source}{tree}"
         subprocess.run(["diff", "-r", "--no-dereference", tree, shown], check=True)
-        assert any(path.is_file() for path in (bare.home / "cache").rglob("*")), "it is far away"
+        cache = bare.home / "cache"
+        eventually(lambda: any(path.is_file() for path in cache.rglob("*")))  # it is far away
     finally:
         other("umount", tmp_path / "mnt")
     assert bare("init", status=1).stderr.startswith(f"snapfs: {s3_url}: there is a repository")
@@ -87,9 +88,22 @@ def test_a_key_is_added_used_and_removed(snapfs: Snapfs) -> None:
     assert [key["label"] for key in listed if key["current"]] == ["bob"]
     assert added["id"] in {key["id"] for key in listed}
 
+    of_bob = {"SNAPFS_PASSPHRASE": "of bob"}
+    refused = snapfs("key", "remove", added["id"][:6], status=2, **of_bob).stderr
+    assert "is the key that you use now" in refused
     told = snapfs("key", "remove", added["id"][:6]).text
     assert "still open" in told
+    assert "no recovery code" not in told
     snapfs("key", "list", status=12, SNAPFS_PASSPHRASE="of bob")
+
+
+def test_the_key_in_use_and_the_last_code_go_only_when_meant(snapfs: Snapfs) -> None:
+    code, own = sorted(snapfs("key", "list", "--json").json, key=lambda key: key["current"])
+    assert "there is no recovery code" in snapfs("key", "remove", code["id"]).text
+    snapfs("key", "add", SNAPFS_NEW_PASSPHRASE="another")
+    snapfs("key", "remove", own["id"], status=2)
+    snapfs("key", "remove", own["id"], "--even-current")
+    snapfs("key", "list", status=12)
 
 
 def test_a_changed_passphrase_replaces_the_old_one(snapfs: Snapfs) -> None:

@@ -139,7 +139,12 @@ def show_damage(report: CheckReport) -> None:
         print("this cannot be given back as it was:", file=sys.stderr)
     for affected in report.affected:
         print(f"  {_affected(affected)}", file=sys.stderr)
-    _rest(report.affected_count, len(report.affected), "path", " ('snapfs check --all-paths' names them)")
+    _rest(
+        report.affected_count,
+        len(report.affected),
+        "path",
+        " ('snapfs check --all-paths' names them)",
+    )
 
 
 def _rest(count: int, shown: int, noun: str, hint: str = "") -> None:

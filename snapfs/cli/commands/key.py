@@ -7,6 +7,7 @@ from snapfs.cli import output, render, settings
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.passphrase import obtain_new
 from snapfs.cli.session import Session, begin, run
+from snapfs.formats.slots import SlotKind
 from snapfs.jobs import keys
 from snapfs.jobs.keys import SlotInfo
 from snapfs.model import times
@@ -88,16 +89,19 @@ def add(given: Globals, recovery: bool, label: str | None) -> None:
 
 @command.command("remove")
 @click.argument("id_", metavar="ID")
+@click.option("--even-current", is_flag=True, help="ID may be the key that you use now.")
 @global_options
 @click.pass_obj
-def remove(given: Globals, id_: str) -> None:
+def remove(given: Globals, id_: str, even_current: bool) -> None:
     """Remove a key slot; the beginning of its ID will do."""
     session = begin(given)
-    slot = run(lambda: _remove(session, id_))
+    slot, has_code = run(lambda: _remove(session, id_, even_current))
     if given.json:
         output.say_json(RemovedJson(slot.id))
     else:
         output.say(f"removed key {slot.id} {slot.label}\n{_STILL_OPENS}")
+        if not has_code:
+            output.say("there is no recovery code: 'snapfs key add --recovery' makes one")
 
 
 @command.command("passwd")
@@ -132,9 +136,13 @@ async def _add(session: Session, recovery: bool, label: str | None) -> AddedJson
         return AddedJson(await keys.add_passphrase(store, opened, secret, text, world))
 
 
-async def _remove(session: Session, id_: str) -> SlotInfo:
+async def _remove(session: Session, id_: str, even_current: bool) -> tuple[SlotInfo, bool]:
+    """The slot that was removed, and whether a recovery code is left."""
     async with session.repository() as repository:
-        return await keys.remove_slot(repository.store, repository.keys, id_)
+        store, opened = repository.store, repository.keys
+        removed = await keys.remove_slot(store, opened, id_, even_current=even_current)
+        left = await keys.list_slots(store, opened)
+        return removed, any(slot.kind == SlotKind.RECOVERY for slot in left)
 
 
 async def _passwd(session: Session) -> str:
