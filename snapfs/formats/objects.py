@@ -11,6 +11,8 @@ LOG = "log/"
 BASES = "base/"
 PARTS = "meta/"
 PACKS = "packs/"
+TOP = frozenset(name.partition("/")[0] for name in (MARKER, KEYS, LOG, BASES, PARTS, PACKS))
+"what a repository has at its top"
 
 _NUMBER = re.compile(r"(?:log|base)/([0-9a-f]{16})")
 _PART = re.compile(r"meta/([0-9a-f]{2})/(\1[0-9a-f]{30})")

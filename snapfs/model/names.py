@@ -3,6 +3,8 @@
 from snapfs.errors import UsageError
 
 MAXIMUM = 255
+BY_TAG = "by-tag"
+"beside the hosts in a mount: where it has snapshots by their tags"
 
 
 def check_name(kind: str, name: str) -> str:
@@ -12,6 +14,8 @@ def check_name(kind: str, name: str) -> str:
     """
     if not 1 <= len(name.encode(errors="surrogateescape")) <= MAXIMUM:
         raise UsageError(f"{kind} name must have 1 to {MAXIMUM} bytes: {name!r}")
+    if kind == "host" and name == BY_TAG:
+        raise UsageError(f"host name must not be '{name}': a mount has its tags there")
     if name[0] in ".@":
         raise UsageError(f"{kind} name must not begin with '{name[0]}': {name!r}")
     if any(character == "/" or not character.isprintable() for character in name):

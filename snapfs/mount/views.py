@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from snapfs.metadata.lines import Line
 from snapfs.metadata.past import Version
+from snapfs.model import names
 from snapfs.model.identity import SourceNumber
 from snapfs.mount.changes import Changes
 from snapfs.mount.layout import ANCHOR_NAME, Layout
 from snapfs.mount.view import Found, Sight, View, pages
 
-VERSIONS, DELETED, CHANGES, BY_TAG = b".versions", b".deleted", b".changes", b"by-tag"
+VERSIONS, DELETED, CHANGES = b".versions", b".deleted", b".changes"
+BY_TAG = names.BY_TAG.encode()
 IN_SOURCE = frozenset({VERSIONS, DELETED, CHANGES})
 _LONGEST_SUFFIX = 32
 

@@ -15,6 +15,7 @@ from snapfs.stores.base import Store
 _WRITERS = 8
 "as many as a race between hosts may well have; S3 servers that look first and write then fail"
 
+PLACE = "probe"
 _CLEANING = 20.0
 "seconds that cleaning up may take where the probe itself was cancelled"
 
@@ -25,7 +26,7 @@ async def honours_put_if_absent(store: Store, token: str) -> bool:
     Writes a few bytes below `probe/`, under names made of `token`, which must be new, and
     removes them. Raises StoreError.
     """
-    alone, raced = f"probe/{token}", f"probe/{token}-raced"
+    alone, raced = f"{PLACE}/{token}", f"{PLACE}/{token}-raced"
     try:
         return await _keeps_the_first(store, alone) and await _has_one_winner(store, raced)
     finally:

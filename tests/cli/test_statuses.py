@@ -43,6 +43,40 @@ def test_init_where_there_is_one(snapfs: Snapfs) -> None:
     assert "already" in complaint(snapfs("init", status=1))[0]
 
 
+def test_init_among_files(bare: Snapfs) -> None:
+    place = bare.repository
+    (place / "lost+found").mkdir(parents=True)
+    (place / "letters").write_text("mine")
+    refused = complaint(bare("init", status=2))
+    assert "is not empty: 'letters' is in it" in refused[0]
+    assert sorted(path.name for path in place.iterdir()) == ["letters", "lost+found"]
+    (place / "letters").unlink()
+    (place / "keys").mkdir()  # of a creation that was interrupted
+    bare("init")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--time", "1200-01-01"), "no time for a snapshot"),
+        (("--time", "9999-01-01"), "no time for a snapshot"),
+        (("--time", "2026-02-30"), "not a time"),
+        (("--host", ""), "must have 1 to"),
+        (("--name", ""), "must have 1 to"),
+        (("--host", "by-tag"), "must not be 'by-tag'"),
+    ],
+)
+def test_what_an_ingest_refuses(snapfs: Snapfs, words: tuple[str, ...], said: str) -> None:
+    assert said in complaint(snapfs("ingest", snapfs.home, *words, status=2))[0]
+    assert snapfs("snapshots", "--json").json == []
+
+
+def test_the_time_of_a_snapshot_is_the_begin_of_what_was_said(snapfs: Snapfs, tree: Path) -> None:
+    snapfs("ingest", tree, "--time", "2026-11-20T08:00Z")
+    (one,) = snapfs("snapshots", "--json").json
+    assert one["time"] == "2026-11-20T08:00:00.000000000Z"
+
+
 def test_a_newer_format(snapfs: Snapfs) -> None:
     marker = snapfs.repository / objects.MARKER
     marker.write_text(marker.read_text().replace('"snapfs":1', '"snapfs":99'))

@@ -30,10 +30,12 @@ def command(given: Globals, path: Path) -> None:
     if not known:
         raise UsageError(
             f"{path}: nothing is known of it",
-            hint="PATH is to be a file, not a directory, in a mount that is not --plain",
+            hint="PATH is to be a regular file, which has content, in a mount that is not --plain",
         )
     if given.json:
-        output.say_json({"path": render.readable(os.fsencode(path)), **known})
+        raw = os.fsencode(path)
+        exact = {"path_base64": exact} if (exact := render.exact(raw)) else {}
+        output.say_json({"path": render.readable(raw), **exact, **known})
         return
     width = max(map(len, known))
     for name, value in known.items():

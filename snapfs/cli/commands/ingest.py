@@ -130,8 +130,8 @@ def plan(asked: Words, session: Session) -> IngestOptions:
     stream = asked.stdin_name or "stdin"
     default = stream if asked.stdin else default_source_name([os.fsdecode(root) for root in roots])
     return IngestOptions(
-        host=asked.host or socket.gethostname(),
-        name=asked.name or default,
+        host=socket.gethostname() if asked.host is None else asked.host,
+        name=default if asked.name is None else asked.name,
         roots=roots,
         stream_name=_stream_name(stream) if asked.stdin else None,
         tags=check_tags(asked.tag),

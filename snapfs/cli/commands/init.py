@@ -9,9 +9,13 @@ from snapfs.cli import output, settings
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.passphrase import obtain_new
 from snapfs.cli.session import Session, begin, run
+from snapfs.errors import UsageError
+from snapfs.formats import objects
 from snapfs.jobs.init import Created, InitOptions, init
 from snapfs.repository.repository import World
-from snapfs.stores.locate import create_place
+from snapfs.stores import probe
+from snapfs.stores.durable import TEMPORARY
+from snapfs.stores.locate import DirectoryLocation, Location, create_place
 
 _KEEP = """\
 Recovery code:
@@ -20,6 +24,10 @@ Recovery code:
 
 It opens the repository like the passphrase, and is shown only now. Print it, and keep it apart
 from this machine: without passphrase and recovery code nobody can read what is stored."""
+
+
+_OWN = frozenset({*objects.TOP, probe.PLACE, "lost+found"})
+"what an interrupted creation left; and each file system has that"
 
 
 class CreatedJson(msgspec.Struct):
@@ -58,7 +66,21 @@ def command(given: Globals, label: str, single_writer: bool) -> None:
     output.say(_KEEP.format(code=created.recovery_code))
 
 
+def _refuse_foreign(location: Location) -> None:
+    """Raise UsageError for a directory that something else is in: it would be among our objects."""
+    if not isinstance(location, DirectoryLocation) or not location.path.is_dir():
+        return
+    names = {path.name for path in location.path.iterdir()}
+    foreign = sorted(name for name in names - _OWN if not name.startswith(TEMPORARY))
+    if foreign:
+        raise UsageError(
+            f"{location.path} is not empty: '{foreign[0]}' is in it",
+            hint="a repository needs a directory of its own: name another, it is made if missing",
+        )
+
+
 async def _create(session: Session, options: InitOptions) -> Created:
+    _refuse_foreign(session.location)
     await create_place(session.location)
     async with session.store() as store:
         return await init(store, options, World())
