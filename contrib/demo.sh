@@ -51,11 +51,22 @@ first=$(find mnt/demo/home -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
 
 say "Both states, side by side"
 run "ls $first$work/home/program | head -n 4"
-run "diff -r --no-dereference $first$work/home mnt/demo/home/latest$work/home" || true
+# 1: there are differences. Anything else, as 2, is a failure.
+run "diff -r --no-dereference $first$work/home mnt/demo/home/latest$work/home" || [ $? -eq 1 ]
+
+say "Where is what is gone?"
+run "find mnt/demo/home/.deleted -type f"
+run "snapfs find '*.py' --deleted"
+run "snapfs history home/program/errors.py"
 
 say "A file out of the past"
 run "cp $first$work/home/program/errors.py home/program/"
 run "ls -l home/program/errors.py"
+run "ls -l mnt/demo/home/.versions$work/home/program/__init__.py"
+
+say "What may go, and why; and is all of it there?"
+run "snapfs forget --keep-last 1 --below-floor --dry-run"
+run "snapfs check --read-data"
 
 say "The end"
 run "snapfs umount mnt"
