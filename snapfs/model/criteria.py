@@ -93,6 +93,12 @@ def path_pattern(pattern: bytes, *, ignore_case: bool = False) -> re.Pattern[byt
     return re.compile(b"".join(parts), flags)
 
 
+def is_open(pattern: str) -> bool:
+    """Whether a class in it is not closed: SQLite's GLOB matches nothing then."""
+    closed = re.sub(r"\[[!^]?+\]?+[^]]*\]", "", pattern)
+    return "[" in closed
+
+
 def in_any_case(pattern: bytes) -> bytes:
     """A pattern without classes that matches the letters A to Z and a to z alike."""
     return _LETTER.sub(lambda found: b"[" + found[0].lower() + found[0].upper() + b"]", pattern)

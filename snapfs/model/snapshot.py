@@ -129,7 +129,9 @@ def _by_name(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
 def _at_time(snapshots: Sequence[Snapshot], text: str, now_ns: int) -> Snapshot:
     moment = timenames.moment(text, now_ns)
     if moment is None:
-        raise SnapshotNotFoundError(_unknown(text), hint=_LISTED)
+        is_path = text.startswith("/")
+        hint = f"behind a snapshot comes a path: latest:{text}" if is_path else _LISTED
+        raise SnapshotNotFoundError(_unknown(text), hint=hint)
     before = [snapshot for snapshot in snapshots if snapshot.time_ns <= moment]
     if not before:
         raise SnapshotNotFoundError(f"no snapshot is as old as {text}")

@@ -77,6 +77,13 @@ def test_growth_from_an_id_is_of_its_source(snapfs: Snapfs, days: list[str], tre
     assert {one["source"] for one in snapfs(*words).json_lines} == {"data"}
 
 
+def test_a_tag_that_nothing_has_is_told(snapfs: Snapfs, days: list[str]) -> None:
+    words = ("forget", "--keep-tag", "nope", "--below-floor", "--dry-run")
+    assert "no snapshot has the tag 'nope'" in snapfs(*words).stderr
+    snapfs("tag", days[0], "nope")
+    assert "no snapshot has the tag" not in snapfs(*words).stderr
+
+
 def test_a_source_that_is_not_there(snapfs: Snapfs, days: list[str]) -> None:
     for words in (
         ("forget", "--preset", "standard"), ("find",), ("history", "/"), ("snapshots",), ("ls",

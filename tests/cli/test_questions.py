@@ -110,6 +110,7 @@ def test_find(asked: Asked) -> None:
     made = snapfs("find", "a.txt", "--json").json_lines[0]["mtime"][:10]
     assert found("a.txt", "--newer", made) == ["a.txt"], "a day is meant from its begin"
     assert found("a.txt", "--older", made) == []
+    assert "a bracket is not closed" in snapfs("find", "[abc", status=2).stderr
     assert snapfs("find", "--newer", "soon", status=2).stderr.startswith("snapfs: not a time")
 
 

@@ -42,6 +42,12 @@ def test_one_is_meant_or_none(text: str, number: int | None) -> None:
         assert choose(SNAPSHOTS, text, _NOW).number == number
 
 
+def test_a_path_alone_is_told_where_it_goes() -> None:
+    with pytest.raises(SnapshotNotFoundError) as raised:
+        choose(SNAPSHOTS, "/etc", _NOW)
+    assert "latest:/etc" in raised.value.hint
+
+
 def test_a_tag_of_one_source_says_which() -> None:
     others = [_snapshot(8, 3, source="home"), *SNAPSHOTS]
     assert choose(others, "@tag:release", _NOW).number == 3

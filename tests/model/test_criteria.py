@@ -5,7 +5,14 @@ import stat
 import pytest
 
 from snapfs.errors import UsageError
-from snapfs.model.criteria import Criteria, in_any_case, path_pattern, size_bounds, types_of
+from snapfs.model.criteria import (
+    Criteria,
+    in_any_case,
+    is_open,
+    path_pattern,
+    size_bounds,
+    types_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +91,14 @@ def test_what_is_asked_of_a_node() -> None:
     assert Criteria(newer_ns=0).of_node
     assert Criteria(types=(stat.S_IFREG,)).of_node
     assert Criteria(owner="0").of_node
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a*", False), ("[abc", True), ("[abc]", False), ("[]]", False), ("[]", True),
+        ("[!]]x", False), ("[!]", True), ("a]", False), ("[[]", False), ("[a]/[b", True),
+    ],
+)  # fmt: skip
+def test_a_bracket_that_is_not_closed(pattern: str, expected: bool) -> None:
+    assert is_open(pattern) is expected

@@ -12,10 +12,11 @@ from snapfs.cli import entries, output, render
 from snapfs.cli.asking import asking, moments_of, sources_of
 from snapfs.cli.moments import first_moment
 from snapfs.cli.options import Globals, choosing_source, global_options
+from snapfs.errors import UsageError
 from snapfs.metadata.search import Match, Search
 from snapfs.metadata.snapshots import Filter
 from snapfs.metadata.tree import PAGE
-from snapfs.model.criteria import Criteria, size_bounds, types_of
+from snapfs.model.criteria import Criteria, is_open, size_bounds, types_of
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Source
 
@@ -65,6 +66,11 @@ def command(
     '/home/**/report*'. Of each name its last state is looked at, and shown with the newest snapshot
     that has it; 'deleted' where that is not the newest of its source.
     """
+    if pattern is not None and is_open(pattern):
+        raise UsageError(
+            f"'{pattern}' can match nothing: a bracket is not closed",
+            hint="write '[[]' for the bracket itself",
+        )
     with asking(given, sources_of(Filter(host, name))) as view:
         smallest, largest = _bounds(sizes)
         criteria = Criteria(

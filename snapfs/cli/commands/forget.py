@@ -1,5 +1,6 @@
 """snapfs forget: letting snapshots go, by rules or by name, and bringing them back."""
 
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from snapfs.model.identity import Attempt
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot, choose
 from snapfs.repository.repository import Repository
+
+log = logging.getLogger(__name__)
 
 _TITLES = ("", "ID", "TIME", "HOST", "NAME", "WHY")
 _STEPPED_BACK = "one before it has a later time"
@@ -122,6 +125,7 @@ def command(
         return
     by_rules = by_policy(rules.policy(), wish.only, rules.days_begin()) if rules.is_given else None
     report, goes = run(lambda: _forget(session, wish, by_rules))
+    _warn_of_tags(report, rules)
     _show(report, goes, wish, given)
 
 
@@ -192,6 +196,13 @@ def _ids(
 ) -> list[Attempt]:
     now = repository.world.now_ns()
     return [choose(candidates, name, now).id for name in names]
+
+
+def _warn_of_tags(report: ForgetReport, rules: Rules) -> None:
+    """A tag that is mistyped keeps nothing."""
+    known = {tag for verdict in report.verdicts for tag in verdict.snapshot.tags}
+    for tag in sorted({*rules.tags} - known):
+        log.warning("no snapshot has the tag '%s', which --keep-tag names", tag)
 
 
 def _show(report: ForgetReport, goes: Freed | None, wish: Wish, given: Globals) -> None:
