@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from snapfs.errors import DamagedError, PathNotFoundError, SnapshotNotFoundError, UsageError
-from snapfs.jobs.recall import forgotten
 from snapfs.metadata.snapshots import Filter
 from snapfs.metadata.tree import Entry
 from snapfs.model.identity import Commit
@@ -65,6 +64,8 @@ async def find_snapshot(
     try:
         snapshot = choose(candidates, text, repository.world.now_ns())
     except SnapshotNotFoundError as error:
+        from snapfs.jobs.recall import forgotten  # which few commands come to need
+
         gone = by_id(forgotten(repository, only), text)
         if gone is None:
             raise

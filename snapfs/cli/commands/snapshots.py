@@ -1,7 +1,7 @@
 """snapfs snapshots: the list of snapshots."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 import msgspec
@@ -10,7 +10,6 @@ from snapfs.cli import output, render
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.selecting import chosen_sources
 from snapfs.cli.session import Session, begin, run
-from snapfs.jobs.recall import forgotten
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot
@@ -123,7 +122,11 @@ async def _snapshots(
     async with session.repository() as repository:
         await repository.look(blocks=False)
         chosen_sources(repository, only)
-        found = forgotten(repository, only) if gone else repository.snapshots.stream(only)
+        found: Iterable[Snapshot] = repository.snapshots.stream(only)
+        if gone:
+            from snapfs.jobs.recall import forgotten  # a short command feels what it loads
+
+            found = forgotten(repository, only)
         return [one for one in found if tags <= set(one.tags)]
 
 
