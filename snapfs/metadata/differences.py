@@ -26,27 +26,40 @@ _Pair: TypeAlias = tuple[bytes, int | None, int | None]
 _TABLES = """
 DROP TABLE IF EXISTS temp.change;
 DROP TABLE IF EXISTS temp.renamed;
-CREATE TEMP TABLE change (path BLOB PRIMARY KEY, old INTEGER, new INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE change (
+  path BLOB PRIMARY KEY, old INTEGER, new INTEGER,
+  name BLOB NOT NULL  -- the path's last one
+) WITHOUT ROWID;
 CREATE TEMP TABLE renamed (old BLOB NOT NULL UNIQUE, new BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _PUT = (
-    "INSERT INTO temp.change VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE"
+    "INSERT INTO temp.change VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
     " SET old = coalesce(excluded.old, old), new = coalesce(excluded.new, new)"
 )
-_LOST = "c.new IS NULL", "c.old"
-_FOUND = "c.old IS NULL", "c.new"
 _FILES = (
-    "SELECT c.path, n.data, row_number() OVER (PARTITION BY n.data ORDER BY c.path) AS place"
-    " FROM temp.change c JOIN node n ON n.number = {1}"
-    " WHERE {0} AND n.mode & 61440 = 32768 AND n.data IS NOT NULL"
+    "SELECT c.path, n.data, c.name,"
+    " row_number() OVER (PARTITION BY n.data, {equal} ORDER BY c.path) AS place"
+    " FROM temp.change c JOIN node n ON n.number = c.{has}"
+    " WHERE c.{lacks} IS NULL AND n.mode & 61440 = 32768 AND n.data IS NOT NULL"
+    " AND c.path NOT IN (SELECT {has} FROM temp.renamed)"
 )
-# Of several equal files the first that went becomes the first that came, and so on. Equal data is
-# equal content; the rare other way round, two stored copies of a block, is not looked for.
-_PAIR_RENAMED = (
-    f"INSERT INTO temp.renamed WITH lost AS MATERIALIZED ({_FILES.format(*_LOST)}),"
-    f" found AS MATERIALIZED ({_FILES.format(*_FOUND)})"
-    " SELECT lost.path, found.path FROM lost JOIN found USING (data, place)"
-)
+
+
+def _paired(*equal: str) -> str:
+    """Of several equal files the first that went becomes the first that came, and so on. Equal data
+    is equal content; the rare other way round, two stored copies of a block, is not looked for."""
+    parts = ", ".join(f"c.{column}" for column in equal) or "0"
+    lost = _FILES.format(has="old", lacks="new", equal=parts)
+    found = _FILES.format(has="new", lacks="old", equal=parts)
+    return (
+        f"INSERT INTO temp.renamed WITH lost AS MATERIALIZED ({lost}),"
+        f" found AS MATERIALIZED ({found}) SELECT lost.path, found.path"
+        f" FROM lost JOIN found USING ({', '.join(('data', *equal, 'place'))})"
+    )
+
+
+# Those that kept their name go first: a moved file is not taken for a copy that came with it.
+_PAIR_RENAMED = _paired("name"), _paired()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,9 @@ class Differences:
     def _pair(self, pairs: Iterator[_Pair]) -> None:
         """Note these differences, and which of them were renamed."""
         while batch := list(islice(pairs, _BATCH)):
-            self._db.execute_many(_PUT, batch)
-        self._db.execute(_PAIR_RENAMED)
+            self._db.execute_many(_PUT, [(*pair, pair[0].rpartition(b"/")[2]) for pair in batch])
+        for statement in _PAIR_RENAMED:
+            self._db.execute(statement)
 
     def _told(self, changes: Iterator[Change]) -> Iterator[Difference]:
         some_moved = self._db.row("SELECT 1 FROM temp.renamed LIMIT 1") is not None

@@ -62,15 +62,17 @@ def _expected(old: Shown, new: Shown) -> list[Told]:
 
 def _renamed(old: Shown, new: Shown) -> dict[bytes, bytes]:
     lost = sorted(path for path in old.keys() - new.keys() if _has_content(old[path]))
-    origins = {}
-    for path in sorted(new.keys() - old.keys()):
-        if not _has_content(new[path]):
-            continue
-        for origin in lost:
-            if old[origin].content == new[path].content:
-                origins[path] = origin
-                lost.remove(origin)
-                break
+    came = sorted(path for path in new.keys() - old.keys() if _has_content(new[path]))
+    origins: dict[bytes, bytes] = {}
+    for by_name in (True, False):
+        for path in came:
+            for origin in lost:
+                if path in origins or old[origin].content != new[path].content:
+                    continue
+                if not by_name or origin.rpartition(b"/")[2] == path.rpartition(b"/")[2]:
+                    origins[path] = origin
+                    lost.remove(origin)
+                    break
     return origins
 
 
@@ -122,6 +124,21 @@ def test_of_equal_files_the_first_that_went_becomes_the_first_that_came() -> Non
         renamed = {one[1]: one[2] for one in _told(past, first, second)}
         assert renamed == {b"/x": b"/a", b"/y": b"/b", b"/c": None}
         assert len(_told(past, second, first)) == 3
+
+    tell(story, check)
+
+
+def test_a_file_that_kept_its_name_is_no_copy_that_came_with_it() -> None:
+    story = [
+        ("commit", "root", {b"old/1": file(b"1"), b"old/2": file(b"1")}),
+        ("commit", "root", {b"a": file(b"1"), b"new/2": file(b"1"), b"new/z": file(b"1")}),
+    ]
+
+    def check(past: Past) -> None:
+        renamed = {one[1]: one[2] for one in _told(past, *past.snapshots) if one[0] != "removed"}
+        assert renamed[b"/new/2"] == b"/old/2"
+        assert renamed[b"/a"] == b"/old/1"
+        assert renamed[b"/new/z"] is None
 
     tell(story, check)
 
