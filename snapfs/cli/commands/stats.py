@@ -182,9 +182,8 @@ def _tell_growth(
 
 def _named(view: View[list[Source]], ends: tuple[str | None, str | None]) -> Sequence[Source]:
     """The sources that are asked about: an id is of one of them."""
-    snapshots = list(Snapshots(view.db).stream())
     for text in ends:
-        if text is not None and (snapshot := by_id(snapshots, text)):
+        if text is not None and (snapshot := by_id(Snapshots(view.db).stream(), text)):
             return [source for source in view.found if source == snapshot.source]
     return view.found
 
