@@ -19,6 +19,7 @@ from snapfs.jobs.ingest.commit import Committer, First
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
 from snapfs.jobs.ingest.files import Captured, FileReader
+from snapfs.jobs.ingest.listahead import ListingHelper
 from snapfs.jobs.ingest.lookahead import LookAhead, ReadingHelper
 from snapfs.jobs.ingest.options import Findings, IngestOptions
 from snapfs.jobs.ingest.reach import about
@@ -58,6 +59,7 @@ class Capture:
     findings: Findings
     time_ns: int
     reading: ReadingHelper | None
+    listing: ListingHelper | None
     tally: Tally = field(default_factory=Tally)
     sink: BlockSink = field(init=False)
     delta: Delta = field(init=False)
@@ -127,6 +129,7 @@ class Capture:
             damaged=nodes_with_suspects(self.local.db),
             delta=self.delta,
             reader=_Preview(self._report) if dry else self._reader,
+            listing=self.listing,
             excluder=Excluder(self.options.exclusions),
             report=self._report,
             progress=self.progress,

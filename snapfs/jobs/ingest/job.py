@@ -14,6 +14,7 @@ from snapfs.errors import BusyError, DeltaVoidError, UploadVoidError
 from snapfs.jobs.helper import helping
 from snapfs.jobs.ingest.capture import Capture
 from snapfs.jobs.ingest.commit import Committer
+from snapfs.jobs.ingest.listahead import ListingHelper
 from snapfs.jobs.ingest.lookahead import ReadingHelper
 from snapfs.jobs.ingest.options import Findings, IngestOptions, IngestReport
 from snapfs.jobs.progress import Progress
@@ -58,6 +59,7 @@ async def ingest(
             ) as writer,
             together() as tasks,
             helping(ReadingHelper(repository.keys.block_id)) as reading,
+            helping(ListingHelper()) as listing,
         ):
             committer = Committer(repository, writer, tasks, options, time_ns)
             local = await trio.to_thread.run_sync(
@@ -66,7 +68,7 @@ async def ingest(
             with local.db:
                 capture = Capture(
                     repository, options, committer, writer, local, progress, findings, time_ns,
-                    reading,
+                    reading, listing,
                 )  # fmt: skip
                 number = await _scan(repository, options, capture)
                 counts = _counts(capture)

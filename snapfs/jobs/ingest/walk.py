@@ -19,11 +19,13 @@ from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.delta import Delta
 from snapfs.jobs.ingest.files import FileReader
 from snapfs.jobs.ingest.links import LinkedFiles
+from snapfs.jobs.ingest.listahead import ListingHelper
 from snapfs.jobs.ingest.merge import merge
 from snapfs.jobs.ingest.options import IngestOptions
 from snapfs.jobs.ingest.reach import reached
 from snapfs.jobs.ingest.removal import clear_below
 from snapfs.jobs.ingest.tally import Tally
+from snapfs.jobs.ingest.todo import Todo
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.entries import ANCHOR, ROOT, join
@@ -65,6 +67,7 @@ class Walk:
     "numbers of nodes whose content holds damaged blocks: their files are read, changed or not"
     delta: Delta
     reader: FileReader
+    listing: ListingHelper | None
     excluder: Excluder
     report: Report
     progress: Progress
@@ -79,8 +82,7 @@ class Walk:
     never_names: frozenset[bytes] = field(init=False)
     "of what is never captured, so that few paths need be looked at"
     _confirmed: list[Confirmed] = field(default_factory=list)
-    _todo: list[Directory] = field(default_factory=list)
-    "directories that are to be listed, the next one last"
+    _todo: Todo = field(default_factory=Todo)
     _waiting: deque[tuple[EntryWalk, Found | None, Known | None]] = field(default_factory=deque)
     "what is to be compared, in its order; None for both is behind the last entry of a directory"
 
@@ -91,7 +93,7 @@ class Walk:
         """Walk everything. The delta is complete when this returns, but for the last flush."""
         linked = LinkedFiles(self)
         anchor = self.baseline.source.anchor if self.baseline.source else None
-        self._todo.append(Directory(ANCHOR, anchor, None))
+        self._todo.add(Directory(ANCHOR, anchor, None))
         above = frozenset(step for root in self.options.roots for step in ancestors(root))
         try:
             while self._todo:
@@ -117,7 +119,7 @@ class Walk:
 
     def descend(self, directory: Directory) -> None:
         """Walk a directory too that was none when it was listed."""
-        self._todo.append(directory)
+        self._todo.add(directory)
 
     def _compare_all(self) -> None:
         while self._waiting:
@@ -157,7 +159,9 @@ class Walk:
             self.compare_later(entries, None, None)
             if at != directory.path:
                 self._compare_all()  # what it is reached by is gone with the block
-        self._todo.extend(reversed(below))
+        self._todo.add(*below)
+        if self.listing is not None:
+            self.listing.coming(directory.path, self._todo.soon())
 
     def _as_listed(
         self, directory: Directory, names: Iterator[tuple[Found | None, Known | None]]
@@ -182,7 +186,8 @@ class Walk:
         elif directory.only is not None:
             yield self._look(entries, directory.only)
         else:
-            yield from list_directory(entries.at, report=entries.cannot_look, spill=self.spill)
+            pages = list_directory(entries.at, report=entries.cannot_look, spill=self.spill)
+            yield from pages if self.listing is None else self.listing.watch(pages)
 
     def _steps(self, path: bytes) -> set[bytes]:
         """The names in a directory above roots that lead to them."""
