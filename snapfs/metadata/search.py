@@ -89,6 +89,15 @@ class Search:
                     deleted=deleted,
                 )
 
+    def knows_owner(self, name: str) -> bool:
+        """Whether a host knew a user of this name when one of the sources was captured."""
+        row = self._db.row(
+            "SELECT 1 FROM owner WHERE kind = 0 AND name = ?"
+            " AND source IN (SELECT source FROM temp.moment)",
+            (name.encode(errors="surrogateescape"),),
+        )
+        return row is not None
+
     def _directories(self, path: bytes) -> list[DirectoryNumber]:
         """The numbers that this path has or had as a directory, one in each tree at most."""
         found = (self._paths.number(anchor, path) for anchor in self._moments.trees())

@@ -13,3 +13,5 @@ NAMES = {
     "stored": "bytes that these take in the store, before padding; shared ones count in full",
     "packs": "names of the packs that hold them",
 }
+NUMBERS = frozenset({"versions", "blocks", "stored"})
+"those whose values are numbers"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from snapfs.cli.commands.info import _typed
 from tests.cli.running import Snapfs
 
 pytestmark = pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE")
@@ -29,9 +30,12 @@ def test_info_of_a_file_in_a_mount(snapfs: Snapfs, tree: Path, mountpoint: Path)
     snapfs("mount", mountpoint)
     path = Path(f"{mountpoint}/web/data/latest{tree}/a.txt")
     known = snapfs("info", path, "--json").json
-    assert known["versions"] == "2"
+    assert known["versions"] == 2
     assert known["first"] == known["last"]
-    assert known["blocks"] == "1"
+    assert known["blocks"] == 1
+    assert known["stored"] > 0
+    (pack,) = known["packs"]
+    assert len(bytes.fromhex(pack)) == 16
     text = snapfs("info", path).text
     assert f"content   {known['content']}\n" in text
     versions = Path(f"{mountpoint}/web/data/.versions{tree}/a.txt")
@@ -41,6 +45,13 @@ def test_info_of_a_file_in_a_mount(snapfs: Snapfs, tree: Path, mountpoint: Path)
     assert "nothing is known of it" in refused.stderr
     assert snapfs("info", tree / "a.txt", status=2).stderr
     assert "No such file" in snapfs("info", tree / "none", status=2).stderr
+
+
+def test_info_of_more_packs_than_an_attribute_names() -> None:
+    packs = ["ab", "cd"]
+    assert _typed({"blocks": "7", "packs": " ".join(packs)}) == {"blocks": 7, "packs": packs}
+    more = _typed({"packs": " ".join(packs) + " and 12 more"})
+    assert more == {"packs": packs, "more_packs": 12}
 
 
 def test_a_plain_mount_knows_nothing(snapfs: Snapfs, tree: Path, mountpoint: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pwd
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,9 @@ def test_history_of_a_directory(asked: Asked) -> None:
     assert names["link"]["deleted"] and names["link"]["last"]["snapshot"] == told[0]
     assert names["a.txt"]["versions"] == 2
     assert "sub/" in snapfs("history", tree).text
+    itself = snapfs("history", "-d", tree, "--json").json_lines
+    assert itself and all(one["path"] == str(tree) and one["type"] == "directory" for one in itself)
+    assert itself[-1]["last"]["snapshot"] == told[-1]
 
 
 def test_history_of_nothing(asked: Asked) -> None:
@@ -111,6 +115,9 @@ def test_find(asked: Asked) -> None:
     assert found("a.txt", "--newer", made) == ["a.txt"], "a day is meant from its begin"
     assert found("a.txt", "--older", made) == []
     assert "a bracket is not closed" in snapfs("find", "[abc", status=2).stderr
+    assert "of a user called 'nobodyx'" in snapfs("find", "--owner", "nobodyx", status=2).stderr
+    assert found("a.txt", "--owner", "987654") == []
+    assert found("a.txt", "--owner", pwd.getpwuid(os.getuid()).pw_name) == ["a.txt"]
     assert snapfs("find", "--newer", "soon", status=2).stderr.startswith("snapfs: not a time")
 
 
@@ -183,6 +190,10 @@ def test_sql(asked: Asked) -> None:
     assert snapfs("sql", query, "--json").json_lines == [{"type": "file", "count": 5}]
     assert snapfs("sql", query).text.splitlines() == ["type  count", "file      5"]
     assert snapfs("sql", "SELECT x'00ff' AS b, NULL AS n").text.splitlines() == ["b     n", "00ff"]
+    alike = "SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS 'a:2', 5 AS a"
+    assert snapfs("sql", alike, "--json").json_lines == [
+        {"a": 1, "a:2": 2, "b": 3, "a:2:2": 4, "a:3": 5}
+    ]
     limited = snapfs("sql", "SELECT * FROM files", "--limit", "2")
     assert len(limited.text.splitlines()) == 3
     assert "more than these 2 rows" in limited.stderr

@@ -176,7 +176,12 @@ async def test_packs_that_are_condemned_or_gone(tmp_path: Path) -> None:
         await made.web.forget(made.commits[4])
         assert found(await checked(made.repository)) == [("pack", pack)]
         await made.web.commit({"/z": file(b"z")})
-        await assert_sound(made.repository)
+        report = await assert_sound(made.repository)
+        assert (
+            report.checked.packs
+            == report.checked.packs_read
+            == len([name for name in made.store.objects if name.startswith("packs/")])
+        )
 
 
 async def test_a_pack_that_a_prune_takes_meanwhile(tmp_path: Path) -> None:

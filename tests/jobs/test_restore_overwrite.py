@@ -85,6 +85,24 @@ async def test_what_is_replaced(
     assert (target / "one").stat().st_ino == (target / "two").stat().st_ino
 
 
+async def test_a_dry_run_foresees_directories_that_stand_in_the_way(tmp_path: Path) -> None:
+    """An empty one is replaced; one with something in it is not, and nor is it without --delete."""
+    target = tmp_path / "target"
+    (target / "full" / "inner").mkdir(parents=True)
+    (target / "empty").mkdir()
+    things = {"/full": file(b"f"), "/empty": file(b"e"), "/one": TWICE, "/two": TWICE}
+    (target / "one" / "inner").mkdir(parents=True)
+    async with restorer(tmp_path, things) as restoring:
+        planned = await restoring.run(target, dry_run=True)
+        assert {finding.path for finding in planned.findings} == {
+            bytes(target / "full"), bytes(target / "one")
+        }  # fmt: skip
+        whole = await restoring.run(target, dry_run=True, delete=True)
+        assert whole.findings == ()
+        assert await restoring.run(target) == planned
+        assert await restoring.run(target, delete=True) == whole
+
+
 @pytest.mark.parametrize("change", ["mode", "owner", "xattr", "extra name", "time", "kind"])
 async def test_any_difference_counts_as_a_change(tmp_path: Path, change: str) -> None:
     target = tmp_path / "target"

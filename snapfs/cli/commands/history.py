@@ -81,10 +81,13 @@ class _Subject:
 
 @click.command("history")
 @click.argument("path")
+@click.option(
+    "--directory", "-d", "itself", is_flag=True, help="A directory itself, not its names."
+)
 @choosing_source
 @global_options
 @click.pass_obj
-def command(given: Globals, path: str, host: str | None, name: str | None) -> None:
+def command(given: Globals, path: str, itself: bool, host: str | None, name: str | None) -> None:
     """Show every version of a file, or every name that a directory ever had.
 
     PATH is absolute as it was at the source; else it is taken from where you are. FIRST and LAST
@@ -97,7 +100,12 @@ def command(given: Globals, path: str, host: str | None, name: str | None) -> No
         moments = moments_of(view.db, view.found)
         history = History(view.db, moments)
         told = [
-            _tell(_Subject(history, moments, source, wanted), given, several=len(view.found) > 1)
+            _tell(
+                _Subject(history, moments, source, wanted),
+                given,
+                itself=itself,
+                several=len(view.found) > 1,
+            )
             for source in view.found
         ]
     if not any(told):
@@ -107,7 +115,7 @@ def command(given: Globals, path: str, host: str | None, name: str | None) -> No
         )
 
 
-def _tell(subject: _Subject, given: Globals, *, several: bool) -> bool:
+def _tell(subject: _Subject, given: Globals, *, itself: bool, several: bool) -> bool:
     """Print what a source knows of a path; whether that is anything."""
     versions = subject.history.versions(subject.source.number, subject.path)
     first = next(versions, None)
@@ -115,7 +123,7 @@ def _tell(subject: _Subject, given: Globals, *, several: bool) -> bool:
         return False
     if several and not given.json:
         output.say(f"{subject.source}:")
-    if first.state is not None and first.state.attributes.is_directory:
+    if not itself and first.state is not None and first.state.attributes.is_directory:
         _tell_names(subject, given)
     else:
         _tell_versions(subject, given, first, versions)

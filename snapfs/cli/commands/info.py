@@ -10,7 +10,7 @@ from snapfs.cli import output, render
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.session import log_to_stderr
 from snapfs.errors import UsageError
-from snapfs.mount.factnames import NAMES, PREFIX
+from snapfs.mount.factnames import NAMES, NUMBERS, PREFIX
 
 _NONE = (errno.ENODATA, errno.EOPNOTSUPP)
 
@@ -35,11 +35,24 @@ def command(given: Globals, path: Path) -> None:
     if given.json:
         raw = os.fsencode(path)
         exact = {"path_base64": exact} if (exact := render.exact(raw)) else {}
-        output.say_json({"path": render.readable(raw), **exact, **known})
+        output.say_json({"path": render.readable(raw), **exact, **_typed(known)})
         return
     width = max(map(len, known))
     for name, value in known.items():
         output.say(f"{name:{width}}  {value}")
+
+
+def _typed(known: dict[str, str]) -> dict[str, object]:
+    """The facts with their numbers as numbers, and the packs one by one."""
+    typed: dict[str, object] = {
+        name: int(value) if name in NUMBERS else value for name, value in known.items()
+    }
+    if "packs" in known:
+        names, _, more = known["packs"].partition(" and ")
+        typed["packs"] = names.split()
+        if more:
+            typed["more_packs"] = int(more.split()[0])
+    return typed
 
 
 def _read(path: Path, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """snapfs sql: questions in one's own SQL."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 
 import click
 
@@ -29,7 +29,7 @@ def command(given: Globals, query: str, limit: int) -> None:
 
     The views are sources, snapshots, files (a row for each version of each path), blocks and packs.
     docs/sql.md explains their columns, with examples. --json prints an object for each row; values
-    that are bytes are in base64 there, and in hex here.
+    that are bytes are in base64 there, and in hex here; a second column of one name is 'name:2'.
     """
     with (
         asking(given, sources_of(Filter(), blocks=True)) as view,
@@ -38,14 +38,15 @@ def command(given: Globals, query: str, limit: int) -> None:
         answer = Views(view.db, lookups).ask(query)
         rows = answer.rows if limit == 0 else islice(answer.rows, limit)
         _print(answer, rows, given)
-        if limit and next(answer.rows, None) is not None and not given.json:
+        if limit and next(answer.rows, None) is not None:
             click.echo(f"there is more than these {limit:,} rows: see --limit", err=True)
 
 
 def _print(answer: Answer, rows: Iterator[Row], given: Globals) -> None:
     if given.json:
+        names = _keys(answer.columns)
         for row in rows:
-            output.say_json(dict(zip(answer.columns, row, strict=True)))
+            output.say_json(dict(zip(names, row, strict=True)))
         return
     first = True
     while (page := list(islice(rows, PAGE))) or first:
@@ -58,6 +59,17 @@ def _print(answer: Answer, rows: Iterator[Row], given: Globals) -> None:
         for line in render.table(answer.columns, texts, right=numbers, bold=output.on_terminal()):
             output.say(line)
         first = False
+
+
+def _keys(columns: Sequence[str]) -> list[str]:
+    """A key for each column, though columns may have one name: `name`, `name:2`."""
+    keys: dict[str, None] = {}
+    for column in columns:
+        others = (f"{column}:{number}" for number in count(2))
+        keys[column if column not in keys else next(key for key in others if key not in keys)] = (
+            None
+        )
+    return list(keys)
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ from snapfs.jobs.check.report import Checked, CheckOptions, CheckReport
 from snapfs.jobs.check.scratch import Scratch, open_scratch
 from snapfs.jobs.check.view import compare_view
 from snapfs.jobs.progress import Progress
+from snapfs.metadata.fates import GONE
 from snapfs.metadata.replica import BLOCKS
 from snapfs.repository.repository import Repository
 
@@ -99,7 +100,9 @@ class _Run:
     def report(self, seconds: float) -> CheckReport:
         scratch, checked = self._scratch, self._checked
         checked.records, checked.parts = self.walk.records, self.replay.parts
-        checked.packs, checked.nodes = self._count("pack"), self._count("node")
+        checked.nodes = self._count("node")
+        gone = f"SELECT name FROM fate WHERE state = {GONE}"
+        checked.packs = self._count(f"pack WHERE name NOT IN ({gone})")
         checked.snapshots = self._count("snapshot WHERE complete AND forgotten IS NULL")
         return CheckReport(
             problems=tuple(scratch.problems),

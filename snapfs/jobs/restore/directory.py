@@ -252,3 +252,18 @@ def open_inner(root: int, inner: bytes) -> int:
             os.close(descriptor)
         descriptor = deeper
     return descriptor
+
+
+def is_full_directory(directory: OpenDirectory, name: bytes) -> bool:
+    """Whether a directory with something in it has this name: nothing can be moved to its place."""
+    if directory.descriptor < 0:
+        return False
+    try:
+        descriptor = os.open(name, _FLAGS, dir_fd=directory.descriptor)
+    except OSError:
+        return False
+    try:
+        with os.scandir(descriptor) as entries:
+            return next(entries, None) is not None
+    finally:
+        os.close(descriptor)

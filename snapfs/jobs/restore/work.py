@@ -1,5 +1,7 @@
 """Doing batches: contents are read as they come, and written in threads, many files at a time."""
 
+import errno
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -7,7 +9,7 @@ from itertools import islice
 import trio
 
 from snapfs.errors import DamagedError, ObjectTooShortError
-from snapfs.jobs.restore.directory import Directories
+from snapfs.jobs.restore.directory import Directories, is_full_directory
 from snapfs.jobs.restore.drafts import Draft, ReadBackError
 from snapfs.jobs.restore.entries import Held, Maker
 from snapfs.jobs.restore.groups import Group, group_of, groups
@@ -24,6 +26,8 @@ from snapfs.repository.repository import Repository
 
 _AHEAD = 2
 "groups of a large file that are fetched while one is written"
+_NOT_EMPTY = OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+"what is met where a directory has the name, and something in it"
 
 
 class Work:
@@ -46,6 +50,8 @@ class Work:
         self._small = small
         self._further: set[Task] = set()
         "tasks that are to be further names of a node"
+        self._nameless: set[NodeNumber] = set()
+        "in a dry run, nodes whose first name could not be made: the next one comes first"
 
     def expect(self, batch: Batch) -> None:
         """Note which of these come first of their node. To be called in the order of the walk.
@@ -75,14 +81,25 @@ class Work:
 
     def _count(self, batch: Batch) -> None:
         for task in batch.tasks:
-            if task in self._further:
+            further = task in self._further
+            if self._is_in_the_way(task):
+                self._maker.report_error(task, _NOT_EMPTY)
+                if not further:
+                    self._nameless.add(task.node)
+            elif further and task.node not in self._nameless:
                 self._tally.linked(task.path)
             elif task.same:
                 self._tally.skipped(task.wanted, task.path)
             else:
                 self._tally.made(task.wanted, task.path)
+                self._nameless.discard(task.node)
             self._further.discard(task)
             self._directories.release(task.directory)
+
+    def _is_in_the_way(self, task: Task) -> bool:
+        return not (task.same or self._options.delete) and is_full_directory(
+            task.directory, task.name
+        )
 
     async def _make(self, tasks: list[Task]) -> None:
         if tasks[0].is_large and not tasks[0].same:
