@@ -39,7 +39,8 @@ def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
     packed = _mine.compressor.compress(plain)
     if len(packed) > len(plain) - len(plain) // 32:
         return Codec.NONE, plain
-    return Codec.ZSTD, packed
+    # The library only calls its result shorter: it keeps the memory of the longest that could be.
+    return Codec.ZSTD, bytes(memoryview(packed))
 
 
 def decompress(codec: int, packed: bytes | memoryview, plain_length: int) -> bytes:
