@@ -65,8 +65,8 @@ class ListingHelper:
         if self._process is None:
             return
         assert self._process.stdin is not None
-        self._process.stdin.close()
         self._process.kill()
+        self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
 
