@@ -27,14 +27,32 @@ _KEPT = 212_992
 "bytes that the kernel keeps of what was not received, if it may: its own default"
 
 
+def start(
+    module: str, does: str, descriptors: Sequence[int] = (), stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes] | None:
+    """Run a module of ours in a process; None, with a warning, where that is not possible.
+
+    `module` is given the numbers of the descriptors that it gets. `does` says what it does, for
+    messages: it follows on "the process that". `stdin` is as for `subprocess.Popen`.
+    """
+    try:
+        # A session of its own: Ctrl-C is for the job, which then ends it.
+        return subprocess.Popen(
+            (sys.executable, "-P", "-m", module, *map(str, descriptors)),
+            pass_fds=descriptors, stdin=stdin, stdout=subprocess.DEVNULL, bufsize=0,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        log.warning("no process that %s: %s", does, error.strerror)
+        return None
+
+
 class Helper:
     """The process, which `begin` starts. It takes a moment until it is ready."""
 
     def __init__(self, module: str, does: str, setup: msgspec.Struct) -> None:
-        """`module` is run with the descriptors of its socket and of what else `begin` hands over.
-
-        `does` says what, for messages: it follows on "the process that". `setup` is the first
-        message.
+        """`module` and `does` are as for `start`; the first descriptor is that of its socket, what
+        `begin` hands over follows. `setup` is the first message.
         """
         self._module = module
         self._does = does
@@ -54,15 +72,7 @@ class Helper:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KEPT)
         with theirs:
             handed = (theirs.fileno(), *descriptors)
-            try:
-                # A session of its own: Ctrl-C is for the job, which then ends it.
-                self._process = subprocess.Popen(
-                    (sys.executable, "-P", "-m", self._module, *map(str, handed)),
-                    pass_fds=handed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError as error:
-                log.warning("no process that %s: %s", self._does, error.strerror)
+            self._process = start(self._module, self._does, handed)
 
     def is_ready(self) -> bool:
         """Whether it has said hello, and was told its setup. One that ended before never does.

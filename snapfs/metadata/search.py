@@ -4,6 +4,7 @@ The pass over a million names takes a tenth of a second, in SQLite's own code: a
 would help only for names that are known to the letter, and cost each ingest as much as the table.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from snapfs.model.identity import OPEN, Commit, DirectoryNumber, SourceNumber
 
 _TYPE = 0o170000
 _REGULAR = 0o100000
+_USER_NUMBER = re.compile("[0-9]{1,10}")
 _LATER = (
     "EXISTS (SELECT 1 FROM entry x JOIN temp.moment y ON y.number = x.first"
     " WHERE x.directory = e.directory AND x.name = e.name AND x.first >= e.last"
@@ -89,14 +91,17 @@ class Search:
                     deleted=deleted,
                 )
 
-    def knows_owner(self, name: str) -> bool:
-        """Whether a host knew a user of this name when one of the sources was captured."""
+    def knows_owner(self, owner: str) -> bool:
+        """Whether a host knew a user of this name when one of the sources was captured.
+
+        True of any number: files have one also where no user does.
+        """
         row = self._db.row(
             "SELECT 1 FROM owner WHERE kind = 0 AND name = ?"
             " AND source IN (SELECT source FROM temp.moment)",
-            (name.encode(errors="surrogateescape"),),
+            (owner.encode(errors="surrogateescape"),),
         )
-        return row is not None
+        return row is not None or _user_number(owner) is not None
 
     def _directories(self, path: bytes) -> list[DirectoryNumber]:
         """The numbers that this path has or had as a directory, one in each tree at most."""
@@ -174,9 +179,13 @@ def _add_node(criteria: Criteria, conditions: list[str], values: list[Value]) ->
 
 
 def _add_owner(owner: str, conditions: list[str], values: list[Value]) -> None:
-    number = int(owner) if owner.isascii() and owner.isdigit() else -1
     conditions.append(
         "(n.uid = ? OR (m.source, n.uid) IN"
         " (SELECT source, number FROM owner WHERE kind = 0 AND name = ?))"
     )
-    values.extend((number, owner.encode(errors="surrogateescape")))
+    values.extend((_user_number(owner), owner.encode(errors="surrogateescape")))
+
+
+def _user_number(owner: str) -> int | None:
+    """What `owner` says if it is a number that a user can have."""
+    return int(owner) if _USER_NUMBER.fullmatch(owner) else None

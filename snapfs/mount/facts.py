@@ -12,11 +12,9 @@ from snapfs.metadata.lines import Line, Lines
 from snapfs.metadata.past import Version
 from snapfs.model.content import Content, Extent, Hole, Stored
 from snapfs.model.identity import Commit
-from snapfs.mount.factnames import NAMES, PREFIX
+from snapfs.mount.factnames import NAMES, PREFIX, packs_text
 from snapfs.mount.view import Sight
 
-_PACKS_SHOWN = 64
-"names of packs that fit into an attribute; more are counted"
 _BATCH = 512
 
 
@@ -61,9 +59,7 @@ class Facts:
                 return str(storage.blocks)
             case "stored":
                 return str(storage.stored)
-        packs = sorted(pack.hex() for pack in storage.packs)
-        more = len(packs) - _PACKS_SHOWN
-        return " ".join(packs[:_PACKS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return packs_text(sorted(pack.hex() for pack in storage.packs))
 
     def _of_versions(self, line: Line, name: str) -> str | None:
         place = self._sight.past.place_of(line.number)

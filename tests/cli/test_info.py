@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.cli.commands.info import _typed
+from snapfs.mount.factnames import packs_text
 from tests.cli.running import Snapfs
 
 pytestmark = pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no FUSE")
@@ -48,10 +49,13 @@ def test_info_of_a_file_in_a_mount(snapfs: Snapfs, tree: Path, mountpoint: Path)
 
 
 def test_info_of_more_packs_than_an_attribute_names() -> None:
-    packs = ["ab", "cd"]
-    assert _typed({"blocks": "7", "packs": " ".join(packs)}) == {"blocks": 7, "packs": packs}
-    more = _typed({"packs": " ".join(packs) + " and 12 more"})
-    assert more == {"packs": packs, "more_packs": 12}
+    packs = [f"{number:02x}" for number in range(76)]
+    assert _typed({"blocks": "7", "packs": packs_text(packs[:64])}) == {
+        "blocks": 7,
+        "packs": packs[:64],
+    }
+    assert packs_text(packs).endswith(" 3f and 12 more")
+    assert _typed({"packs": packs_text(packs)}) == {"packs": packs[:64], "more_packs": 12}
 
 
 def test_a_plain_mount_knows_nothing(snapfs: Snapfs, tree: Path, mountpoint: Path) -> None:

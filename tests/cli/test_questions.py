@@ -117,6 +117,10 @@ def test_find(asked: Asked) -> None:
     assert "a bracket is not closed" in snapfs("find", "[abc", status=2).stderr
     assert "of a user called 'nobodyx'" in snapfs("find", "--owner", "nobodyx", status=2).stderr
     assert found("a.txt", "--owner", "987654") == []
+    assert (
+        "of a user called '1844674407"
+        in snapfs("find", "--owner", "18446744073709551616", status=2).stderr
+    )
     assert found("a.txt", "--owner", pwd.getpwuid(os.getuid()).pw_name) == ["a.txt"]
     assert snapfs("find", "--newer", "soon", status=2).stderr.startswith("snapfs: not a time")
 

@@ -86,7 +86,7 @@ def command(
             any_version=any_version,
         )
         search = Search(view.db, moments_of(view.db, view.found))
-        if owner is not None and not owner.isdecimal() and not search.knows_owner(owner):
+        if owner is not None and not search.knows_owner(owner):
             raise UsageError(
                 f"there is no file of a user called '{owner}'",
                 hint="names are those of the hosts that were captured; a number does as well",

@@ -10,7 +10,7 @@ from snapfs.cli import output, render
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.session import log_to_stderr
 from snapfs.errors import UsageError
-from snapfs.mount.factnames import NAMES, NUMBERS, PREFIX
+from snapfs.mount.factnames import NAMES, NUMBERS, PREFIX, packs_of
 
 _NONE = (errno.ENODATA, errno.EOPNOTSUPP)
 
@@ -48,10 +48,9 @@ def _typed(known: dict[str, str]) -> dict[str, object]:
         name: int(value) if name in NUMBERS else value for name, value in known.items()
     }
     if "packs" in known:
-        names, _, more = known["packs"].partition(" and ")
-        typed["packs"] = names.split()
+        typed["packs"], more = packs_of(known["packs"])
         if more:
-            typed["more_packs"] = int(more.split()[0])
+            typed["more_packs"] = more
     return typed
 
 

@@ -1,7 +1,7 @@
 """snapfs sql: questions in one's own SQL."""
 
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from itertools import chain, count, islice
 
 import click
 
@@ -63,13 +63,11 @@ def _print(answer: Answer, rows: Iterator[Row], given: Globals) -> None:
 
 def _keys(columns: Sequence[str]) -> list[str]:
     """A key for each column, though columns may have one name: `name`, `name:2`."""
-    keys: dict[str, None] = {}
+    keys: list[str] = []
     for column in columns:
-        others = (f"{column}:{number}" for number in count(2))
-        keys[column if column not in keys else next(key for key in others if key not in keys)] = (
-            None
-        )
-    return list(keys)
+        names = chain((column,), (f"{column}:{number}" for number in count(2)))
+        keys.append(next(name for name in names if name not in keys))
+    return keys
 
 
 def _text(value: object) -> str:

@@ -10,10 +10,13 @@ import os
 import resource
 import select
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
+
+from snapfs.jobs.helper import start
+from snapfs.jobs.ingest import listahead_main
+from snapfs.jobs.ingest.listahead_main import AT, END, SOON
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,7 @@ _WARM = 256
 _PATIENCE = 1.0
 "seconds until a process is left to itself that was killed: it may hang in a dead network disk"
 
-AT, SOON, END = b"@", b"+", b"\0"
-"before the path where the walk is by now, before one where it will come; behind each"
+_DOES = "lists directories ahead"
 
 T = TypeVar("T")
 
@@ -78,15 +80,8 @@ class ListingHelper:
             self._since += 1
 
     def _begin(self) -> None:
-        try:
-            # A session of its own: Ctrl-C is for the ingest, which then ends it.
-            self._process = subprocess.Popen(
-                (sys.executable, "-P", "-m", "snapfs.jobs.ingest.listahead_main"),
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0,
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            log.warning("no process that lists directories ahead: %s", error.strerror)
+        self._process = start(listahead_main.__name__, _DOES, stdin=subprocess.PIPE)
+        if self._process is None:
             self._gone = True
         else:
             assert self._process.stdin is not None
@@ -101,7 +96,7 @@ class ListingHelper:
         except BlockingIOError:
             pass  # it is far behind: what it was told before keeps it busy
         except OSError as error:
-            log.warning("the process that lists directories ahead is gone: %s", error.strerror)
+            log.warning("the process that %s is gone: %s", _DOES, error.strerror)
             self._gone = True
 
 

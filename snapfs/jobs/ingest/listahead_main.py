@@ -13,6 +13,9 @@ from contextlib import suppress
 from itertools import islice
 from operator import methodcaller
 
+AT, SOON, END = b"@", b"+", b"\0"
+"before the path where the walk is by now, before one where it will come; behind each"
+
 _MOST = 10_000
 "entries of a directory that are looked at: a larger one would push out what is needed before"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,10 +57,10 @@ class Coming:
 
     def told(self, data: bytes) -> None:
         """Take in what the ingest says."""
-        *messages, self._rest = (self._rest + data).split(b"\0")
+        *messages, self._rest = (self._rest + data).split(END)
         for message in messages:
             path = message[1:]
-            if message[:1] == b"@":
+            if message[:1] == AT:
                 self._at = _key(path)
             else:
                 self.add(path)
