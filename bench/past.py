@@ -16,8 +16,9 @@ from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, NodeRow, Pa
 from snapfs.formats.records import Ingest, New, Summary
 from snapfs.jobs.init import InitOptions, init
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
-from snapfs.repository.repository import Repository, World, open_repository
+from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.directory import DirectoryStore
 
 HOST, SOURCE = "bench", "data"
@@ -85,7 +86,7 @@ class _Delta:
 
 async def make(place: Path, directories: Directories, *, files: int, snapshots: int) -> None:
     """Create a repository in the directory `place`, and this machine's view of it."""
-    store = DirectoryStore(place)
+    store = DirectoryStore.at(place)
     await init(store, InitOptions(PASSPHRASE, HOST), World())
     async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
         chance = random.Random(1)

@@ -24,8 +24,9 @@ from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune.job import prune
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.restore import RestoreOptions, restore
-from snapfs.repository.repository import Repository, World, open_repository
+from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.sources.roots import plan_roots
 from snapfs.stores.directory import DirectoryStore
 
@@ -45,7 +46,7 @@ async def _run(folder: Path, step: str) -> bytes:
         within = await DirectoryStore.create(folder / STORE)
         await init(within, InitOptions(PASSPHRASE, HOST), World())
         return msgspec.json.encode(None)
-    store = Counting(DirectoryStore(folder / STORE))
+    store = Counting(DirectoryStore.at(folder / STORE))
     state = folder / STATE
     if step == "replay":
         state = folder / "state-new"
@@ -58,7 +59,7 @@ async def _run(folder: Path, step: str) -> bytes:
 
 async def live(folder: Path, tree: ChangingTree, days: int) -> None:
     """So many days, each with a snapshot at its end; in this process, and not measured."""
-    store = DirectoryStore(folder / STORE)
+    store = DirectoryStore.at(folder / STORE)
     directories = Directories(folder / STATE, folder / "cache")
     async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
         for _ in range(days):

@@ -152,12 +152,19 @@ class Snapfs(Tool):
         where = f"s3://{self.place.bucket}" if self.place.bucket else str(self.repository)
         return {
             "SNAPFS_REPOSITORY": where,
-            "SNAPFS_PASSPHRASE": SECRET,
+            "SNAPFS_PASSPHRASE_FILE": str(self._passphrase),
             "SNAPFS_STATE_DIR": str(folder / "state"),
             "SNAPFS_CACHE_DIR": str(folder / "cache"),
         }
 
+    @property
+    def _passphrase(self) -> Path:
+        return self.place.folder / "passphrase"
+
     def init(self) -> None:
+        # In a file, as services have it: short questions derive no key then.
+        self._passphrase.parent.mkdir(parents=True, exist_ok=True)
+        self._passphrase.write_text(SECRET)
         self.run([self.program, "init"])
 
     def backup_command(self, source: Path) -> list[str]:

@@ -46,8 +46,9 @@ from snapfs.model.retention import PRESETS
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.reader import ContentReader
 from snapfs.repository.replay import replayed
-from snapfs.repository.repository import Repository, World, open_repository
+from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.sources.roots import plan_roots
 from snapfs.stores.directory import DirectoryStore
 

@@ -24,8 +24,9 @@ from snapfs.model.chunker import STANDARD
 from snapfs.model.content import LIST_THRESHOLD, list_ends
 from snapfs.model.identity import NO_COMMIT, Attempt, BlockKey, Commit, PackName
 from snapfs.repository.keys import Keys
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from tests.formats.samples import MASTER, REPOSITORY, RING, RING_NAME
 

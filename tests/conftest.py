@@ -57,6 +57,6 @@ def s3_url(s3_env: S3Server) -> str:
 @pytest.fixture
 async def s3_store(s3_env: S3Server) -> AsyncIterator[S3Store]:
     """An empty store on the real server."""
-    store = S3Store(s3_env.bucket, uuid4().hex)
+    store = S3Store.at(s3_env.bucket, uuid4().hex)
     yield store
     await store.aclose()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snapfs.cli import settings
-from snapfs.cli.passphrase import held
+from snapfs.cli.passphrase import held, state_of
 from snapfs.errors import SnapfsError
 from snapfs.repository.ahead import HANDOVER, Ahead
 from snapfs.repository.state import known_place
@@ -16,10 +16,14 @@ from snapfs.repository.state import known_place
 _REPOSITORY = ("--repository", "-r")
 
 
-def begin_derivation(repository: str | None, words: Sequence[str]) -> Ahead | None:
+def begin_derivation(
+    repository: str | None, words: Sequence[str], *, question: bool = False
+) -> Ahead | None:
     """Derive the key that opened this repository last, if nobody has to be asked for the secret.
 
-    `repository` is what was named before the command, `words` are what follows it.
+    `repository` is what was named before the command, `words` are what follows it. A `question`
+    may do without the key, where the secret comes from a file that has opened the repository: then
+    the derivation waits until it is wanted.
     """
     if "--help" in words or HANDOVER in os.environ:
         return None
@@ -29,11 +33,19 @@ def begin_derivation(repository: str | None, words: Sequence[str]) -> Ahead | No
         known = known_place(settings.directories(machine), location.store_url)
         if known is None or known.recipe is None:
             return None
+        source = settings.passphrase(machine)
+        file = state_of(source)
         # From here on the passphrase is this one: what it is read from may be a pipe.
-        secret = held(settings.passphrase(machine))
+        secret = held(source)
     except SnapfsError:
         return None  # the command comes to it in its turn, and says what is wrong
-    return None if secret is None else Ahead.begin(known.recipe, secret)
+    if secret is None:
+        return None
+    ahead = Ahead(secret, known.recipe, file=file)
+    verified = file is not None and file == known.file
+    if not (question and verified):
+        ahead.begin()
+    return ahead
 
 
 def _named(words: Sequence[str]) -> str | None:

@@ -43,6 +43,8 @@ COMMANDS = {
 }
 _WITHOUT_KEY = frozenset({"init", "umount", "info"})
 "nothing to unlock"
+_QUESTIONS = frozenset({"snapshots", "ls", "history", "find", "diff", "du", "stats", "sql"})
+"this machine's view answers them: see `asking`"
 _EVERYONE_BUT_THE_OWNER = 0o077
 _SWITCH_SECONDS = 0.001
 
@@ -68,7 +70,9 @@ class Commands(click.Group):
             from snapfs.cli.early import begin_derivation
 
             given = ctx.ensure_object(Globals)
-            given.ahead = begin_derivation(given.repository, args[1:])
+            given.ahead = begin_derivation(
+                given.repository, args[1:], question=args[0] in _QUESTIONS
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -22,7 +22,7 @@ class Globals:
     json: bool = False
     verbosity: int = 0
     ahead: "Ahead | None" = None
-    "the derivation of the key, begun before the command was loaded"
+    "the passphrase that was there before the command was loaded, and the key derived from it"
     incomplete: bool = False
     "something is lost, and what builds on it could not be shown"
 

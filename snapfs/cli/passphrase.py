@@ -3,11 +3,15 @@
 import getpass
 import os
 import signal
+import stat
+import time
 from pathlib import Path
 
 from snapfs.cli.settings import Asked, Given, InFile, SecretSource
 from snapfs.errors import UsageError
+from snapfs.repository.state import FileState
 
+_SETTLED_NS = 2 * 10**9
 _HINT = "set SNAPFS_PASSPHRASE_FILE or SNAPFS_PASSPHRASE, or run it in a terminal"
 
 
@@ -25,6 +29,25 @@ def held(source: SecretSource) -> str | None:
             return _check(_read(path), str(path))
         case Asked():
             return None
+
+
+def state_of(source: SecretSource) -> FileState | None:
+    """The state of the file that a passphrase will be read from, if it is one that lasts.
+
+    Not for one that changed a moment ago: the clock of a file system is coarse, and a change after
+    this might leave the same state behind.
+    """
+    if not isinstance(source, InFile):
+        return None
+    try:
+        found = source.path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or time.time_ns() - found.st_ctime_ns < _SETTLED_NS:
+        return None
+    return FileState(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )
 
 
 def obtain_new(source: SecretSource) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from snapfs.errors import DamagedError, PathNotFoundError, SnapshotNotFoundError, UsageError
 from snapfs.metadata.snapshots import Filter
-from snapfs.metadata.tree import Entry
+from snapfs.metadata.tree import Entry, Tree
 from snapfs.model.identity import Commit
 from snapfs.model.snapshot import Snapshot, Source, by_id, choose
-from snapfs.repository.repository import Repository
+from snapfs.repository.viewed import Viewed
 from snapfs.sources.roots import absolute
 
 _WITH_COLONS = re.compile(r"\d{4}-\d\d-\d\d|@")
@@ -40,7 +40,7 @@ def parse_selection(text: str) -> Selection:
     return Selection(name, absolute(os.fsencode(path), b"/"))
 
 
-def chosen_sources(repository: Repository, only: Filter) -> list[Source]:
+def chosen_sources(repository: Viewed, only: Filter) -> list[Source]:
     """The sources that options ask for. Raises SnapshotNotFoundError where none is called so."""
     sources = repository.snapshots.sources()
     found = [source for source in sources if only.takes(source)]
@@ -51,7 +51,7 @@ def chosen_sources(repository: Repository, only: Filter) -> list[Source]:
 
 
 async def find_snapshot(
-    repository: Repository, text: str, host: str | None, name: str | None
+    repository: Viewed, text: str, host: str | None, name: str | None
 ) -> Snapshot:
     """The snapshot that the user means; the view knows all heads then, and its source's entries.
 
@@ -64,9 +64,7 @@ async def find_snapshot(
     try:
         snapshot = choose(candidates, text, repository.world.now_ns())
     except SnapshotNotFoundError as error:
-        from snapfs.jobs.recall import forgotten  # which few commands come to need
-
-        gone = by_id(forgotten(repository, only), text)
+        gone = by_id(repository.snapshots.forgotten(only), text)
         if gone is None:
             raise
         hint = f"until 'snapfs prune' deletes it: 'snapfs forget --undo {gone.short_id}'"
@@ -83,7 +81,7 @@ async def find_snapshot(
 
 
 def _unreadable(
-    repository: Repository, snapshot: Snapshot, candidates: Sequence[Snapshot],
+    repository: Viewed, snapshot: Snapshot, candidates: Sequence[Snapshot],
     readable: Collection[Commit],
 ) -> DamagedError:  # fmt: skip
     before = [one for one in candidates if one.number in readable and one.number < snapshot.number]
@@ -94,21 +92,21 @@ def _unreadable(
     return DamagedError(f"snapshot {snapshot.short_id} cannot be read: {why}", hint=hint)
 
 
-def find_entry(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry:
+def find_entry(tree: Tree, snapshot: Snapshot, path: bytes) -> Entry:
     """What stands at a path. Raises PathNotFoundError, which names a link that is in the way."""
-    entry = repository.tree.resolve(snapshot.anchor, snapshot.number, path)
+    entry = tree.resolve(snapshot.anchor, snapshot.number, path)
     if entry is None:
         raise PathNotFoundError(
             f"snapshot {snapshot.short_id} has nothing at {os.fsdecode(path)}",
-            hint=_link_on_the_way(repository, snapshot, path),
+            hint=_link_on_the_way(tree, snapshot, path),
         )
     return entry
 
 
-def _link_on_the_way(repository: Repository, snapshot: Snapshot, path: bytes) -> str:
+def _link_on_the_way(tree: Tree, snapshot: Snapshot, path: bytes) -> str:
     while path != b"/":
         path = path.rpartition(b"/")[0] or b"/"
-        entry = repository.tree.resolve(snapshot.anchor, snapshot.number, path)
+        entry = tree.resolve(snapshot.anchor, snapshot.number, path)
         if entry is not None and entry.node.attributes.is_symlink:
             target = os.fsdecode(entry.node.attributes.target)
             return f"{os.fsdecode(path)} is a symbolic link to {target}"

@@ -1,34 +1,35 @@
-"""One run of a command: where the repository is, opening it, and being ended by a signal."""
+"""One run of a command: where the repository is, and opening it.
+
+What that needs is loaded then: a question that a glance answers does without.
+"""
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import click
-import trio
+from typing import TYPE_CHECKING
 
 from snapfs.cli import settings
-from snapfs.cli.memory import use_memory_well
 from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
 from snapfs.errors import NoRepositoryError
-from snapfs.formats.slots import Derive
-from snapfs.repository.keys import Keys
-from snapfs.repository.repository import DISK_CACHE, Repository, open_keys, open_repository
-from snapfs.repository.state import Directories
-from snapfs.stores.base import Store
-from snapfs.stores.locate import DirectoryLocation, Location, open_store
+from snapfs.repository.state import Directories, remember_file
+from snapfs.stores.locate import DirectoryLocation, Location, open_store, verbs_at
 from snapfs.stores.policy import RetryPolicy
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from snapfs.formats.slots import Derive
+    from snapfs.repository.keys import Keys
+    from snapfs.repository.repository import Repository
+    from snapfs.stores.base import Store
+    from snapfs.stores.bucket import Bucket
+    from snapfs.stores.files import Files
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_DISK_CACHE = 5 * 1024 * 1024 * 1024
+"bytes of sealed segments that are kept on disk, of stores that are far away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Session:
 
     machine: settings.Machine
     location: Location
+    verbs: "Files | Bucket"
+    "what the store can do, for whoever waits for it"
     directories: Directories
     policy: RetryPolicy
     given: Globals
@@ -50,12 +53,14 @@ class Session:
     @property
     def disk_cache(self) -> int:
         """Bytes of the cache on disk: none for a repository that is on a disk."""
-        return 0 if isinstance(self.location, DirectoryLocation) else DISK_CACHE
+        return 0 if isinstance(self.location, DirectoryLocation) else _DISK_CACHE
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
+    async def store(self) -> "AsyncIterator[Store]":
         """The store, closed in the end."""
-        store = open_store(self.location, policy=self.policy)
+        import trio
+
+        store = open_store(self.verbs, policy=self.policy)
         try:
             yield store
         finally:
@@ -63,8 +68,10 @@ class Session:
                 await store.aclose()
 
     @asynccontextmanager
-    async def repository(self) -> AsyncIterator[Repository]:
+    async def repository(self) -> "AsyncIterator[Repository]":
         """The repository, unlocked; nothing is caught up yet. Raises as `open_repository`."""
+        from snapfs.repository.repository import open_repository
+
         self.check_directory()
         async with (
             self.store() as store,
@@ -72,17 +79,20 @@ class Session:
                 store, self.directories, self.secret, derive_key=self._derive_key
             ) as repository,
         ):
+            self.remember_file(store.url, repository.keys.slot)
             try:
                 yield repository
             finally:
                 self.given.incomplete |= repository.lost is not None
 
     @asynccontextmanager
-    async def unlocked(self) -> AsyncIterator[tuple[Store, Keys]]:
+    async def unlocked(self) -> "AsyncIterator[tuple[Store, Keys]]":
         """The store and the repository's keys; this machine's view stays closed.
 
         Raises as `open_keys`.
         """
+        from snapfs.repository.repository import open_keys
+
         self.check_directory()
         async with self.store() as store:
             yield (
@@ -90,8 +100,14 @@ class Session:
                 await open_keys(store, self.directories, self.secret, derive_key=self._derive_key),
             )
 
+    def remember_file(self, url: str, slot: str) -> None:
+        """Note from which file the passphrase came that has opened this slot just now."""
+        ahead = self.given.ahead
+        if ahead is not None and ahead.file is not None:
+            remember_file(self.directories, url, slot, ahead.file)
+
     @property
-    def _derive_key(self) -> Derive | None:
+    def _derive_key(self) -> "Derive | None":
         return None if self.given.ahead is None else self.given.ahead.derive_key
 
     def check_directory(self) -> None:
@@ -109,48 +125,15 @@ def begin(given: Globals) -> Session:
     """Set up logging, and find out where everything is. Raises UsageError."""
     log_to_stderr(given)
     machine = settings.Machine(os.environ, os.getuid(), Path.home(), Path.cwd())
+    location = settings.location(given.repository, machine)
     return Session(
         machine=machine,
-        location=settings.location(given.repository, machine),
+        location=location,
+        verbs=verbs_at(location),
         directories=settings.directories(machine),
         policy=settings.retry_policy(machine),
         given=given,
     )
-
-
-def run(command: Callable[[], Awaitable[T]]) -> T:
-    """Run to the end, or until SIGINT or SIGTERM: then all is closed, and Abort raised.
-
-    What tasks raise comes as an exception group.
-    """
-    use_memory_well()
-    return trio.run(_until_signalled, command)
-
-
-async def _until_signalled(command: Callable[[], Awaitable[T]]) -> T:
-    results: list[T] = []
-    received: list[int] = []
-    with trio.open_signal_receiver(*_ENDING) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope, received)
-            results.append(await command())
-            nursery.cancel_scope.cancel()
-    if received or not results:
-        # Also where it came as the command ended: there may be more to do with its result.
-        raise click.Abort
-    return results[0]
-
-
-async def _cancel_on_signal(
-    signals: AsyncIterator[int], scope: trio.CancelScope, received: list[int]
-) -> None:
-    async for ending in signals:
-        received.append(ending)
-        # A thread may be stuck in a read. Nothing that is committed suffers from a second signal's
-        # ending the process where it stands.
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
-        scope.cancel()
 
 
 class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]

@@ -31,7 +31,7 @@ from snapfs.jobs.keys import new_slot_id
 from snapfs.model.chunker import STANDARD, Chunker
 from snapfs.model.identity import RepositoryId
 from snapfs.repository.keys import KeyObjects, open_ring, read_key_objects
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from snapfs.stores.probe import honours_put_if_absent
 

@@ -8,7 +8,7 @@ from snapfs.errors import ObjectNotFoundError, SnapfsError, UsageError
 from snapfs.formats import limits, objects, slots
 from snapfs.formats.slots import Derivation, KeySlot, SlotKind
 from snapfs.repository.keys import Keys, read_key_objects
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 

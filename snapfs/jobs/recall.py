@@ -35,19 +35,9 @@ class _FatesMovedError(Exception):
     """A prune has gone on since it was found out which packs have to be rescued."""
 
 
-def forgotten(repository: Repository, only: Filter) -> list[Snapshot]:
-    """Forgotten snapshots as the view knows them, in order of the log."""
-    everything = Filter(only.host, only.name, forgotten=True)
-    return [
-        one
-        for one in repository.snapshots.stream(everything)
-        if repository.snapshots.by_number(one.number) is None
-    ]
-
-
 def last_forgotten(repository: Repository, only: Filter) -> list[Snapshot]:
     """What the last record that forgot any of these snapshots has forgotten, of these."""
-    candidates = forgotten(repository, only)
+    candidates = repository.snapshots.forgotten(only)
     numbers = {one.number for one in candidates}
 
     def is_behind(record: int) -> bool:
@@ -108,7 +98,7 @@ async def _publish(
 
 
 def _wanted(repository: Repository, ids: Collection[Attempt]) -> tuple[Snapshot, ...]:
-    return tuple(one for one in forgotten(repository, Filter()) if one.id in ids)
+    return tuple(one for one in repository.snapshots.forgotten() if one.id in ids)
 
 
 async def _needed_fates(

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -144,6 +143,8 @@ class Database:
                     f"{self.path}: is of schema {found}, this program's is {version}",
                     hint="it is only a copy: 'snapfs repair' builds it again",
                 )
+            from importlib import resources  # which takes a while to load, for once
+
             text = resources.files(__package__).joinpath(schema).read_text()
             self.connection.execute(text)
             self.connection.execute(f"PRAGMA user_version = {version}")

@@ -1,7 +1,7 @@
 """The replica as a whole: its position in the log, its streams, and the pieces they wait for."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -242,10 +242,15 @@ class Replica:
 
     def is_whole(self) -> bool:
         """Whether all streams stand at the last record. Looks, and moves none."""
+        sources = self._reading.rows("SELECT number FROM source")
+        return self.stand_at_tip([BLOCKS, *(row[0] for row in sources)])
+
+    def stand_at_tip(self, streams: Iterable[int]) -> bool:
+        """Whether these streams have nothing to apply. Looks, and moves none."""
         behind = self._reading.row(
-            "SELECT 1 FROM (SELECT ? AS stream UNION ALL SELECT number FROM source)"
-            " WHERE stream NOT IN (SELECT stream FROM cursor WHERE record > ?) LIMIT 1",
-            (BLOCKS, self.tip().number),
+            "SELECT 1 FROM json_each(?) WHERE value NOT IN"
+            " (SELECT stream FROM cursor WHERE record > ?) LIMIT 1",
+            (msgspec.json.encode([*streams]).decode(), self.tip().number),
         )
         return behind is None
 

@@ -83,6 +83,11 @@ class Snapshots:
         ):
             yield self._snapshot(Commit(number), sources[SourceNumber(source_number)])
 
+    def forgotten(self, only: Filter = Filter()) -> list[Snapshot]:  # a frozen value
+        """Those that were forgotten and can still be brought back, in order of the log."""
+        with_others = Filter(only.host, only.name, forgotten=True)
+        return [one for one in self.stream(with_others) if self.by_number(one.number) is None]
+
     def by_number(self, number: Commit) -> Snapshot | None:
         """The complete snapshot that this commit made, unless it is forgotten."""
         row = self._db.row(

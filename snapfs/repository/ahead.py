@@ -10,6 +10,7 @@ import msgspec
 
 from snapfs.errors import UsageError
 from snapfs.formats.slots import Recipe, derive
+from snapfs.repository.state import FileState
 
 HANDOVER = "SNAPFS_HANDOVER"
 "of the environment: there is one who derives, and hands it over by a pipe"
@@ -26,20 +27,23 @@ class _Derived(msgspec.Struct, frozen=True):
 class Ahead:
     """A secret, and the key that is derived from it before it is asked for."""
 
-    def __init__(self, secret: str, recipe: Recipe | None = None, key: bytes | None = None) -> None:
+    def __init__(
+        self, secret: str, recipe: Recipe | None = None, key: bytes | None = None,
+        file: FileState | None = None,
+    ) -> None:  # fmt: skip
         self.secret = secret
+        self.file = file
+        "what the secret was read from"
         self._recipe = recipe
         self._key = key
         self._thread: threading.Thread | None = None
 
-    @classmethod
-    def begin(cls, recipe: Recipe, secret: str) -> "Ahead":
-        """Derive in a thread of its own, which nobody needs to wait for."""
-        ahead = cls(secret, recipe)
-        # An event loop, which owns threads elsewhere, would have to be loaded first.
-        ahead._thread = threading.Thread(target=ahead._run, name="derivation", daemon=True)
-        ahead._thread.start()
-        return ahead
+    def begin(self) -> None:
+        """Derive in a thread of its own, which nobody needs to wait for; once."""
+        if self._thread is None and self._recipe is not None and self._key is None:
+            # An event loop, which owns threads elsewhere, would have to be loaded first.
+            self._thread = threading.Thread(target=self._run, name="derivation", daemon=True)
+            self._thread.start()
 
     @classmethod
     def take_over(cls, data: bytes) -> "Ahead":
@@ -49,6 +53,7 @@ class Ahead:
 
     def hand_over(self) -> bytes:
         """For another process, once the key is derived."""
+        self.begin()
         self._wait()
         secret = self.secret.encode(errors="surrogateescape")
         return msgspec.msgpack.encode(_Derived(secret, self._recipe, self._key))
@@ -59,8 +64,11 @@ class Ahead:
         Two derivations at once would fail: OpenSSL has a fixed number of threads for all of them,
         and says that memory is missing.
         """
+        wanted = (recipe, secret) == (self._recipe, self.secret)
+        if wanted:
+            self.begin()
         self._wait()
-        if (recipe, secret) == (self._recipe, self.secret) and self._key is not None:
+        if wanted and self._key is not None:
             return self._key
         return derive(recipe, secret)
 

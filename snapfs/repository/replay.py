@@ -13,8 +13,9 @@ from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log
 from snapfs.repository.pieces import Parts, catch_up_parts
-from snapfs.repository.repository import Repository, World
+from snapfs.repository.repository import Repository
 from snapfs.repository.scratch import scratch
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,6 @@
 """An open repository: its keys, its log, and this machine's view of it. Everything starts here."""
 
 import logging
-import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -43,6 +41,7 @@ from snapfs.repository.state import (
     remember_place,
 )
 from snapfs.repository.viewlock import drop_older_views, view_held
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 if TYPE_CHECKING:
@@ -52,16 +51,6 @@ log = logging.getLogger(__name__)
 
 MEMORY_CACHE = 64 * 1024 * 1024
 "bytes of plain segments that a reader keeps"
-DISK_CACHE = 5 * 1024 * 1024 * 1024
-"bytes of sealed segments that are kept on disk, of stores that are far away"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What is not a function of its arguments: time and chance. Tests bring their own."""
-
-    now_ns: Callable[[], int] = time.time_ns
-    random: Callable[[int], bytes] = os.urandom
 
 
 @dataclass(slots=True)
@@ -206,7 +195,8 @@ async def open_keys(
     first = known.slot if known else None
     keys = await unlock(store, found, secret(), first=first, derive_key=derive_key)
     await keep_keys(store, State(directories, keys.repository), found, keys)
-    remember_place(directories, store.url, Place(keys.repository, keys.slot, keys.recipe))
+    file = known.file if known and known.slot == keys.slot else None
+    remember_place(directories, store.url, Place(keys.repository, keys.slot, keys.recipe, file))
     return keys
 
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,16 @@ class Directories:
     cache: Path
 
 
+class FileState(msgspec.Struct, frozen=True):
+    """A file as it was: one that is written to, or another of its name, is of another state."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What this machine knows of a repository's location."""
@@ -37,6 +47,8 @@ class Place:
     "the key slot that opened last"
     recipe: Recipe | None = None
     "what its key is derived with, so that this can begin before the store has answered"
+    file: FileState | None = None
+    "the file whose passphrase opens this slot"
 
 
 class State:
@@ -75,7 +87,8 @@ def known_place(directories: Directories, url: str) -> Place | None:
     try:
         fields = json.loads(_place_file(directories, url).read_text())
         repository = RepositoryId(bytes.fromhex(fields["repository"]))
-        return Place(repository, fields.get("slot"), _recipe(fields.get("recipe")))
+        file = msgspec.convert(fields.get("file"), FileState | None)
+        return Place(repository, fields.get("slot"), _recipe(fields.get("recipe")), file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # never seen, or not readable: then there is nothing to compare with
 
@@ -106,9 +119,17 @@ def remember_place(directories: Directories, url: str, place: Place) -> None:
             "repository": place.repository.hex(),
             "slot": place.slot,
             "recipe": msgspec.to_builtins(place.recipe),
+            "file": msgspec.to_builtins(place.file),
         }
         temporary.write_text(json.dumps(fields) + "\n")
         temporary.replace(path)
+
+
+def remember_file(directories: Directories, url: str, slot: str, file: FileState) -> None:
+    """Note that the passphrase in a file of this state opens this slot."""
+    known = known_place(directories, url)
+    if known is not None and known.slot == slot:
+        remember_place(directories, url, replace(known, file=file))
 
 
 def make_private(directory: Path) -> None:

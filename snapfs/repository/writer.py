@@ -17,7 +17,7 @@ from snapfs.formats.packs import Packed, PackRow
 from snapfs.model.identity import PackName
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import Tasks, together
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 AT_ONCE = 4

@@ -12,7 +12,7 @@ Objects are immutable but for `delete`; a name that was deleted is not used agai
 slots and the probe.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,26 @@ class Listed:
     "stored bytes"
     modified: float
     "seconds since 1970 by the store's own clock"
+
+
+class Readable(Protocol):
+    """A store of which the verbs block, for whoever has a thread to wait in.
+
+    They do, take and raise what those of `Store` do.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        ...
+
+    def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """The object's bytes."""
+        ...
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """Objects in order of name."""
+        ...
 
 
 class Store(Protocol):

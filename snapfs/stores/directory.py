@@ -21,11 +21,16 @@ _T = TypeVar("_T")
 
 
 class DirectoryStore:
-    """Objects as files below `root`, which must exist when it is used (see `create`)."""
+    """Objects as files, with some requests to the file system at once."""
 
-    def __init__(self, root: Path) -> None:
-        self._files = Files(root)
+    def __init__(self, files: Files) -> None:
+        self._files = files
         self._threads = trio.CapacityLimiter(_THREADS)
+
+    @classmethod
+    def at(cls, root: Path) -> "DirectoryStore":
+        """Below this directory, which must exist when it is used (see `create`)."""
+        return cls(Files(root))
 
     @classmethod
     async def create(cls, root: Path) -> "DirectoryStore":
@@ -33,7 +38,7 @@ class DirectoryStore:
 
         Raises StoreError.
         """
-        store = cls(root)
+        store = cls.at(root)
         await store._in_thread(store._files.create)
         return store
 

@@ -6,10 +6,8 @@ they raise StoreError.
 # System calls, one by one, are what this file is about.
 # ruff: noqa: PTH102, PTH104, PTH108, PTH118, PTH120
 
-import ctypes
 import errno
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -31,7 +29,7 @@ def publish(folder: str, name: str, data: bytes, *, exclusive: bool) -> None:
     Raises FileExistsError (exclusive), OSError; StoreError where the file system has no way to
     create exclusively.
     """
-    temporary = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(8)}")
+    temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(8).hex()}")
     target = os.path.join(folder, name)
     try:
         # 1. The bytes reach the disk while nothing names them.
@@ -123,6 +121,8 @@ def _link_or_rename(temporary: str, target: str) -> None:
 
 def _rename_noreplace(source: str, target: str) -> None:
     """The system call renameat2, which Python does not offer."""
+    import ctypes  # few file systems need it
+
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)

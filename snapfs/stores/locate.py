@@ -10,6 +10,8 @@ from snapfs.errors import UsageError
 
 if TYPE_CHECKING:
     from snapfs.stores.base import Store
+    from snapfs.stores.bucket import Bucket
+    from snapfs.stores.files import Files
     from snapfs.stores.policy import RetryPolicy
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -71,20 +73,33 @@ def parse_url(text: str | None, default: Path) -> Location:
     raise UsageError(f"{text}: there are no repositories at {kind}:", hint=FORMS)
 
 
-def open_store(location: Location, *, policy: "RetryPolicy | None" = None) -> "Store":
-    """The store there, with retries. Reaches for nothing yet, so nothing is raised."""
+def verbs_at(location: Location) -> "Files | Bucket":
+    """The store there, of which the verbs block. Reaches for nothing yet, so nothing is raised."""
+    match location:
+        case DirectoryLocation(path):
+            from snapfs.stores.files import Files
+
+            return Files(path)
+        case S3Location(bucket, prefix):
+            from snapfs.stores.bucket import Bucket
+
+            return Bucket(bucket, prefix)
+
+
+def open_store(verbs: "Files | Bucket", *, policy: "RetryPolicy | None" = None) -> "Store":
+    """The store of these verbs, with retries. Reaches for nothing yet, so nothing is raised."""
+    from snapfs.stores.files import Files
     from snapfs.stores.retrying import Retrying
 
     within: Store
-    match location:
-        case DirectoryLocation(path):
-            from snapfs.stores.directory import DirectoryStore
+    if isinstance(verbs, Files):
+        from snapfs.stores.directory import DirectoryStore
 
-            within = DirectoryStore(path)
-        case S3Location(bucket, prefix):
-            from snapfs.stores.s3 import S3Store
+        within = DirectoryStore(verbs)
+    else:
+        from snapfs.stores.s3 import S3Store
 
-            within = S3Store(bucket, prefix)
+        within = S3Store(verbs)
     return Retrying(within, policy=policy)
 
 

@@ -1,210 +1,59 @@
-"""A store in an S3 bucket, over boto3 in threads.
+"""A store in an S3 bucket: the verbs of `bucket`, in threads."""
 
-Endpoint, region, credentials and proxies come from where boto3 looks for them: environment,
-profile, configuration file, metadata service. With an endpoint of one's own boto3 puts the bucket
-into the path, unless the profile says `addressing_style = virtual`.
-"""
-
-import threading
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from hashlib import md5
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import trio
 
-from snapfs.errors import (
-    ObjectExistsError,
-    ObjectNotFoundError,
-    ObjectTooShortError,
-    PutConflictError,
-    StoreError,
-    StoreUnavailableError,
-)
 from snapfs.stores.base import Listed
-from snapfs.stores.names import check_name, check_range, is_name
-from snapfs.stores.paging import PAGE, Pages
-from snapfs.stores.s3_client import Got, Item, Page, S3Client, S3Settings, make_client
-from snapfs.stores.s3_errors import (
-    CONDITION_FAILED,
-    CONFLICT,
-    Refusal,
-    foreign_errors,
-    refusal_error,
-    refusal_of,
-    transport_error,
-)
-
-_PARTIAL_CONTENT = 206
+from snapfs.stores.bucket import Bucket
+from snapfs.stores.paging import Pages
+from snapfs.stores.s3_client import S3Settings
 
 _T = TypeVar("_T")
 
 
 class S3Store:
-    """Objects of a bucket whose keys begin with `prefix/`, or all where the prefix is empty.
+    """Objects of a bucket, with as many requests at once as its settings say."""
 
-    boto3 is imported and the client made at first use, as both take a part of a second.
-    """
-
-    def __init__(
-        self, bucket: str, prefix: str = "", *, settings: S3Settings | None = None
-    ) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._base = f"{prefix}/" if prefix else ""
-        self._settings = settings or S3Settings()
-        self._threads = trio.CapacityLimiter(self._settings.connections)
-        self._client: S3Client | None = None
-        self._making_client = threading.Lock()
+        self._threads = trio.CapacityLimiter(bucket.settings.connections)
+
+    @classmethod
+    def at(cls, bucket: str, prefix: str = "", *, settings: S3Settings | None = None) -> "S3Store":
+        """Over a bucket of this name: see `Bucket`."""
+        return cls(Bucket(bucket, prefix, settings=settings))
 
     @property
     def url(self) -> str:
-        return f"s3://{self._bucket}/{self._base}".rstrip("/")
+        return self._bucket.url
 
     async def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
-        check_range(start, length)
-        return await self._in_thread(self._get, check_name(name), start, length)
+        return await self._in_thread(partial(self._bucket.get, name, start=start, length=length))
 
     async def put(self, name: str, data: bytes, *, if_absent: bool = False) -> None:
-        await self._in_thread(self._put, check_name(name), data, if_absent)
+        await self._in_thread(partial(self._bucket.put, name, data, if_absent=if_absent))
 
     def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Listed]:
-        pages = self._pages(prefix, after)
+        pages = self._bucket.pages(prefix, after=after)
 
         async def next_page() -> Sequence[Listed]:
-            return await self._in_thread(next, pages, ())
+            return await self._in_thread(lambda: next(pages, ()))
 
         return Pages(next_page)
 
     async def delete(self, name: str) -> None:
-        await self._in_thread(self._delete, check_name(name))
+        await self._in_thread(partial(self._bucket.delete, name))
 
     async def sweep(self, *, before: float) -> int:
         # A put is one request: it appears whole or leaves nothing.
         return 0
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        self._bucket.close()
 
-    async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
         # An abandoned request keeps its place among the threads until its time-outs end it.
-        return await trio.to_thread.run_sync(
-            lambda: work(*arguments), limiter=self._threads, abandon_on_cancel=True
-        )
-
-    def _get(self, name: str, start: int, length: int | None) -> bytes:
-        asked = _range_header(start, length)
-        with self._calling(name) as client:
-            answer = client.get_object(Bucket=self._bucket, Key=self._base + name, **asked)
-            with closing(answer["Body"]) as body:
-                if asked:
-                    self._check_range(name, answer, start, length)
-                data = body.read()
-        if len(data) != answer["ContentLength"]:
-            raise StoreUnavailableError(f"{self.url}/{name}: the answer was cut short")
-        return data
-
-    def _check_range(self, name: str, answer: Got, start: int, length: int | None) -> None:
-        """Look, before anything is read, whether what comes is what was asked for."""
-        comes = answer["ContentLength"]
-        whole = answer["ResponseMetadata"]["HTTPStatusCode"] != _PARTIAL_CONTENT
-        if whole and (start or comes != length):
-            raise StoreError(f"{self.url}: the server does not give ranges of objects")
-        if length is not None and comes != length:
-            raise ObjectTooShortError(f"{self.url}/{name}: has only {start + comes} bytes")
-
-    def _put(self, name: str, data: bytes, if_absent: bool) -> None:
-        condition = {"IfNoneMatch": "*"} if if_absent else {}
-
-        def conditional(refusal: Refusal, place: str) -> StoreError | None:
-            if if_absent and refusal.status == CONDITION_FAILED:
-                return ObjectExistsError(f"{place}: exists already")
-            if if_absent and refusal.status == CONFLICT:
-                return PutConflictError(f"{place}: another put was under way")
-            return None
-
-        # Some servers store an empty object when a writer dies before the first byte of its body,
-        # and do not look whether the body is the one that was signed. Its MD5 they all compare.
-        digest = b64encode(md5(data, usedforsecurity=False).digest()).decode()
-        with self._calling(name, special=conditional) as client:
-            client.put_object(
-                Bucket=self._bucket,
-                Key=self._base + name,
-                Body=data,
-                ContentMD5=digest,
-                **condition,
-            )
-
-    def _pages(self, prefix: str, after: str) -> Iterator[Sequence[Listed]]:
-        """Pages that are not empty. Each is asked for by name: a token might expire meanwhile."""
-        last = self._base + after
-        more = True
-        while more:
-            page = self._page(prefix, last)
-            items = page.get("Contents", ())
-            keys = [item["Key"] for item in items]
-            more = page.get("IsTruncated", False)
-            # Catching up relies on the order, and this loop on getting on.
-            unordered = any(b <= a for a, b in zip([last, *keys], keys, strict=False))
-            if unordered or (more and not keys):
-                raise StoreError(f"{self.url}: the server does not list in order of names")
-            last = keys[-1] if keys else last
-            if found := self._listed(items):
-                yield found
-
-    def _page(self, prefix: str, after_key: str) -> Page:
-        # Some servers take an empty StartAfter for a name.
-        after = {"StartAfter": after_key} if after_key else {}
-        with self._calling(prefix) as client:
-            return client.list_objects_v2(
-                Bucket=self._bucket, Prefix=self._base + prefix, MaxKeys=PAGE, **after
-            )
-
-    def _listed(self, items: Sequence[Item]) -> Sequence[Listed]:
-        skip = len(self._base)
-        return tuple(
-            Listed(item["Key"][skip:], item["Size"], item["LastModified"].timestamp())
-            for item in items
-            if is_name(item["Key"][skip:])
-        )
-
-    def _delete(self, name: str) -> None:
-        try:
-            with self._calling(name) as client:
-                client.delete_object(Bucket=self._bucket, Key=self._base + name)
-        except ObjectNotFoundError:
-            return  # S3 itself never says so, some servers do
-
-    @contextmanager
-    def _calling(
-        self, name: str, *, special: Callable[[Refusal, str], StoreError | None] | None = None
-    ) -> Iterator[S3Client]:
-        """Give the client, and translate what its calls raise; `special` is asked first."""
-        place = f"{self.url}/{name}"
-        try:
-            yield self._connected()
-        except foreign_errors() as error:
-            refusal = refusal_of(error)
-            if refusal is None:
-                raise transport_error(error, place=place) from error
-            if special is not None and (told := special(refusal, place)) is not None:
-                raise told from error
-            raise refusal_error(refusal, place=place, bucket=self._bucket) from error
-
-    def _connected(self) -> S3Client:
-        with self._making_client:
-            if self._client is None:
-                try:
-                    self._client = make_client(self._settings)
-                except ValueError as error:
-                    raise StoreError(
-                        f"{self.url}: {error}", hint="See AWS_ENDPOINT_URL."
-                    ) from error
-            return self._client
-
-
-def _range_header(start: int, length: int | None) -> dict[str, str]:
-    if length is None:
-        return {"Range": f"bytes={start}-"} if start else {}
-    return {"Range": f"bytes={start}-{start + length - 1}"}
+        return await trio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)

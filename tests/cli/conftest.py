@@ -7,7 +7,7 @@ import trio
 
 from snapfs.formats.slots import Derivation
 from snapfs.jobs.init import InitOptions, init
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores.directory import DirectoryStore
 from tests.cli.running import PASSPHRASE, Snapfs
 
@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made") / "repository"
     place.mkdir(mode=0o700)
     options = InitOptions(PASSPHRASE, "made", derivation=_QUICK)
-    trio.run(init, DirectoryStore(place), options, World())
+    trio.run(init, DirectoryStore.at(place), options, World())
     return place
 
 

@@ -10,7 +10,7 @@ import click
 import pytest
 import trio
 
-from snapfs.cli.session import run as run_to_the_end
+from snapfs.cli.loop import run as run_to_the_end
 from tests.cli.running import Snapfs, eventually
 
 

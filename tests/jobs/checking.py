@@ -16,8 +16,9 @@ from snapfs.jobs.check.report import Affected
 from snapfs.jobs.check.subset import EVERYTHING, Subset
 from snapfs.jobs.progress import Progress
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder, Thing, built, file

@@ -18,8 +18,9 @@ from snapfs.jobs.progress import Progress
 from snapfs.model.chunker import STANDARD, Chunker
 from snapfs.model.identity import NO_COMMIT
 from snapfs.model.snapshot import Snapshot
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.sources.roots import plan_roots
 from snapfs.stores.base import Store
 from tests.build import KEYS, publish

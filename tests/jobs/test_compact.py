@@ -14,7 +14,8 @@ from snapfs.metadata.compare import differences
 from snapfs.metadata.superseded import named_until
 from snapfs.model.identity import Commit
 from snapfs.repository.replay import replayed
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
+from snapfs.repository.world import World
 from tests.build import KEYS
 from tests.faulty import FaultyStore
 from tests.jobs.checking import checked

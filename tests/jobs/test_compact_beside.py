@@ -11,13 +11,12 @@ from snapfs.formats import objects
 from snapfs.formats.records import Base, Mend, Recall
 from snapfs.jobs.prune import compact as compacting
 from snapfs.jobs.prune.options import DAY_NS
-from snapfs.jobs.recall import forgotten
 from snapfs.metadata.replica import BLOCKS, Replica
-from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Commit
 from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.pieces import catch_up_parts
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
+from snapfs.repository.world import World
 from tests.build import KEYS, publish
 from tests.jobs.compacting import (
     COMPACT,
@@ -209,9 +208,9 @@ async def test_what_a_base_left_out_is_not_brought_back(tmp_path: Path) -> None:
         gone = (await snapshots(one))[0]
         await forget(one, gone)
         await one.repository.catch_up_all()
-        assert gone in forgotten(one.repository, Filter())
+        assert gone in one.repository.snapshots.forgotten()
         await run(one.repository, COMPACT)
-        assert forgotten(one.repository, Filter()) == []
+        assert one.repository.snapshots.forgotten() == []
         body = Recall((gone.id,))
         with pytest.raises(DeltaVoidError, match="compacted"):
             await publish(other.repository, body, "other")

@@ -20,7 +20,8 @@ from snapfs.metadata.bases import Standpoint, base_body
 from snapfs.metadata.database import Database
 from snapfs.metadata.replica import BLOCKS, Replica
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
+from snapfs.repository.world import World
 from tests.build import KEYS
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.compacting import COMPACT, LOOSE, days, equal, forget_some, rows_of, sound

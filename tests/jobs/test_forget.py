@@ -14,14 +14,15 @@ from snapfs.jobs.forget import ForgetReport, by_policy, chosen, forget, whole_so
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune.job import prune
 from snapfs.jobs.prune.options import DAY_NS, PruneOptions
-from snapfs.jobs.recall import forgotten, last_forgotten, recall
+from snapfs.jobs.recall import last_forgotten, recall
 from snapfs.jobs.tag import tag
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Attempt, Commit
 from snapfs.model.pruning import PrunePolicy
 from snapfs.model.retention import PIN, Policy
 from snapfs.model.snapshot import Snapshot
-from snapfs.repository.repository import Repository, World
+from snapfs.repository.repository import Repository
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import FIRST_TIME, Builder, built, file
 from tests.manifest import check_sound
@@ -311,7 +312,7 @@ async def test_the_last_forgotten_come_back(place: Place) -> None:
     report = await recall(place.repository, ids(last), host="h")
     assert [one.number for one in report.snapshots] == days[1:3]
     assert place.shown()[:4] == days[1:]
-    assert [one.number for one in forgotten(place.repository, EVERYTHING)] == [days[0]]
+    assert [one.number for one in place.repository.snapshots.forgotten(EVERYTHING)] == [days[0]]
     assert ids(last_forgotten(place.repository, EVERYTHING)) == [place.id(days[0])]
     assert last_forgotten(place.repository, Filter(name="none")) == []
 

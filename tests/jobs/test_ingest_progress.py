@@ -183,7 +183,7 @@ from snapfs.stores.directory import DirectoryStore
 from tests.jobs.ingesting import machine
 
 async def main(base):
-    async with machine(DirectoryStore(base / "store"), base / "m", base / "tree") as host:
+    async with machine(DirectoryStore.at(base / "store"), base / "m", base / "tree") as host:
         await host.ingest(progress_seconds=0.0)
 
 trio.run(main, Path(sys.argv[1]))
@@ -215,7 +215,7 @@ async def test_killed_again_and_again(tree: Path, tmp_path: Path) -> None:
     for seen in (1, 3, 6, 9):
         killed += await trio.to_thread.run_sync(_kill_after, tmp_path, seen)
     assert killed
-    store = DirectoryStore(tmp_path / "store")
+    store = DirectoryStore.at(tmp_path / "store")
     async with machine(store, tmp_path / "m", tree) as host:
         await host.repository.catch_up_all()
         committed = _size_at_head(host)

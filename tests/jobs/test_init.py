@@ -19,8 +19,9 @@ from snapfs.formats.slots import Derivation
 from snapfs.jobs import init as module
 from snapfs.jobs.init import Created, InitOptions, init
 from snapfs.model.chunker import STANDARD
-from snapfs.repository.repository import World, open_repository
+from snapfs.repository.repository import open_repository
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.memory import MemoryStore
@@ -256,5 +257,5 @@ async def test_a_creation_that_was_broken_off_is_named_when_opened(tmp_path: Pat
 async def test_it_works_in_a_directory(tmp_path: Path) -> None:
     place = tmp_path / "store"
     place.mkdir()
-    created = await create(DirectoryStore(place))
-    assert await check_works(DirectoryStore(place), tmp_path, "secret") == created.repository
+    created = await create(DirectoryStore.at(place))
+    assert await check_works(DirectoryStore.at(place), tmp_path, "secret") == created.repository

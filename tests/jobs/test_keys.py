@@ -25,7 +25,7 @@ from snapfs.jobs.keys import (
     remove_slot,
 )
 from snapfs.repository.keys import Keys, read_key_objects, unlock
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.faulty import Fault, FaultyStore
 

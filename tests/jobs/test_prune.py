@@ -22,8 +22,9 @@ from snapfs.model.pruning import PrunePolicy
 from snapfs.model.snapshot import Snapshot
 from snapfs.repository.log import Author
 from snapfs.repository.moving import suspects_of, upload_blocks
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.durable import TEMPORARY
 from snapfs.stores.memory import MemoryStore
@@ -361,7 +362,7 @@ def _later(world: World, by_ns: int) -> World:
 async def test_what_dead_processes_left_goes_when_it_is_old(tmp_path: Path) -> None:
     root = tmp_path / "store"
     root.mkdir()
-    store = DirectoryStore(root)
+    store = DirectoryStore.at(root)
     for folder in ("packs", "probe"):
         (root / folder).mkdir()
     old, young = time.time() - 4 * 86400, time.time() - 60

@@ -17,7 +17,7 @@ from snapfs.jobs.prune.options import DAY_NS
 from snapfs.metadata.database import Database
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.log import Author
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from tests.build import publish
 from tests.jobs.checking import assert_sound
 from tests.jobs.ingesting import Machine, machine

@@ -15,8 +15,9 @@ from snapfs.metadata.bases import base_body, newest_base
 from snapfs.metadata.copies import Copies
 from snapfs.metadata.superseded import superseded_parts
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.state import State
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder, built, file
 from tests.faulty import Fault, FaultyStore

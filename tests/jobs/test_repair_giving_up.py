@@ -13,7 +13,8 @@ from snapfs.formats import objects, records
 from snapfs.formats.records import Ingest
 from snapfs.jobs.repair.report import GaveUp
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder
 from tests.faulty import Fault, FaultyStore

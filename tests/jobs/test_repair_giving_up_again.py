@@ -14,7 +14,8 @@ from snapfs.errors import DamagedError, ViewDamagedError
 from snapfs.formats.records import Base, Forget, GiveUp
 from snapfs.model.identity import Attempt, Commit
 from snapfs.repository.log import Author
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder, publish
 from tests.faulty import FaultyStore

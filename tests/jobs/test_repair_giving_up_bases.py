@@ -12,7 +12,8 @@ from snapfs.formats import objects, records
 from snapfs.formats.records import Base, Condemn, Forget, Ingest, named_parts
 from snapfs.jobs.repair.report import RepairReport
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, publish
 from tests.jobs.checking import assert_sound

@@ -11,8 +11,9 @@ from snapfs.errors import BusyError, ViewDamagedError
 from snapfs.formats import objects
 from snapfs.jobs.repair import view
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.state import State
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS
 from tests.jobs.checking import assert_sound, found, scene

@@ -27,7 +27,7 @@ async def write_repository(objects: Path) -> None:
 
 
 async def main(objects: str, state: str, mountpoint: str, handover: Handover | None) -> None:
-    async with built(DirectoryStore(Path(objects)), Path(state)) as repository:
+    async with built(DirectoryStore.at(Path(objects)), Path(state)) as repository:
         await repository.catch_up_all()
         if handover and handover.secret != SECRET.encode():
             raise WrongPassphraseError("wrong passphrase", hint="think")

@@ -132,7 +132,7 @@ def test_users_are_found_by_directory_and_by_open_file(tmp_path: Path) -> None:
 
 
 async def test_cancelling_ends_the_mount(objects: Path, mountpoint: Path, tmp_path: Path) -> None:
-    async with built(DirectoryStore(objects), tmp_path / "reader") as repository:
+    async with built(DirectoryStore.at(objects), tmp_path / "reader") as repository:
         async with mounted(repository, mountpoint):
             assert mountinfo.find(str(mountpoint)) is not None
         assert mountinfo.find(str(mountpoint)) is None

@@ -29,7 +29,7 @@ def main(store: str, state: str, killed_after: str) -> None:
 
 
 async def _catch_up(store: Path, state: Path) -> None:
-    async with replayed(DirectoryStore(store), state):
+    async with replayed(DirectoryStore.at(store), state):
         pass
 
 

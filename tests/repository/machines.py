@@ -9,8 +9,9 @@ from snapfs.formats import objects, records
 from snapfs.formats.records import Body, Tag
 from snapfs.metadata.compare import differences
 from snapfs.model.identity import Attempt, Commit
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, built

@@ -11,7 +11,8 @@ from snapfs.formats.records import Upgrade
 from snapfs.formats.seal import Context, ObjectKind, Purpose
 from snapfs.model.identity import Commit
 from snapfs.repository import levels
-from snapfs.repository.repository import Repository, World
+from snapfs.repository.repository import Repository
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder, built, file
 from tests.repository.machines import NOTHING, machines, publish

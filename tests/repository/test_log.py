@@ -17,8 +17,9 @@ from snapfs.formats import objects, records
 from snapfs.formats.records import Ingest, New
 from snapfs.metadata.compare import differences
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.base import Listed
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, Builder, built, file

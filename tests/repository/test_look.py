@@ -14,7 +14,8 @@ from snapfs.formats import objects
 from snapfs.formats.records import Condemn, Delete, New
 from snapfs.metadata.compare import differences
 from snapfs.model.identity import Attempt, Commit
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 from tests.build import KEYS
 from tests.jobs.checking import Scene, big, other_machine, scene

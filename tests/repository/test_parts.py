@@ -219,7 +219,7 @@ async def test_processes_that_catch_up_at_once_and_are_killed_end_equal(tmp_path
     """Several processes on one state, and some of them die between two pieces."""
     place = tmp_path / "store"
     place.mkdir()
-    store = DirectoryStore(place)
+    store = DirectoryStore.at(place)
     async with built(store, tmp_path / "one") as one:
         await history(Builder(one), 12)
         await history(Builder(one, source="home"), 6)

@@ -8,7 +8,7 @@ import pytest
 from snapfs.errors import LocalError, ViewDamagedError, WrongRepositoryError
 from snapfs.formats.slots import Derivation, Recipe, SlotKind
 from snapfs.model.identity import RepositoryId
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.state import (
     Directories,
     Place,
@@ -19,6 +19,7 @@ from snapfs.repository.state import (
     remember_place,
 )
 from snapfs.repository.viewlock import view_held
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS, built
 

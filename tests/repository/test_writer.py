@@ -13,7 +13,7 @@ from snapfs.errors import DamagedError, StoreError, StoreFullError
 from snapfs.formats import objects, packs
 from snapfs.formats.packs import Packed, PackRow
 from snapfs.repository import writer as module
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.repository.writer import PackWriter, Segment, open_writer
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS

@@ -37,7 +37,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         case "s3":
             # Only this one starts the server; async fixtures cannot be had by name.
             server: S3Server = request.getfixturevalue("s3_env")
-            on_server = S3Store(server.bucket, uuid4().hex)
+            on_server = S3Store.at(server.bucket, uuid4().hex)
             yield on_server
             await on_server.aclose()
 

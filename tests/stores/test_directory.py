@@ -239,7 +239,7 @@ async def test_files_and_folders_are_their_users_alone(store: DirectoryStore, ro
 
 
 async def test_a_missing_root_is_never_an_empty_store(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path / "absent")
+    store = DirectoryStore.at(tmp_path / "absent")
     for verb in (
         lambda: store.get("a/b"),
         lambda: store.put("a", b""),

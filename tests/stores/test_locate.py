@@ -16,6 +16,7 @@ from snapfs.stores.locate import (
     create_place,
     open_store,
     parse_url,
+    verbs_at,
 )
 from snapfs.stores.retrying import Retrying
 
@@ -77,7 +78,7 @@ def test_any_text_is_a_place_or_a_usage_error(text: str) -> None:
 async def test_a_place_is_made_and_opened(tmp_path: Path) -> None:
     location = parse_url(f"file://{tmp_path}/new/place", DEFAULT)
     await create_place(location)
-    store = open_store(location)
+    store = open_store(verbs_at(location))
     assert isinstance(store, Retrying)
     assert store.url == location.store_url
     await store.put("a", b"x")
@@ -88,7 +89,7 @@ async def test_a_place_is_made_and_opened(tmp_path: Path) -> None:
 async def test_a_bucket_is_opened(s3_url: str) -> None:
     location = parse_url(s3_url, DEFAULT)
     await create_place(location)
-    store = open_store(location)
+    store = open_store(verbs_at(location))
     assert store.url == location.url == location.store_url == s3_url
     await store.put("a", b"x")
     assert await store.get("a") == b"x"

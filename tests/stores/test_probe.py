@@ -83,7 +83,7 @@ async def unconditional(
 ) -> AsyncIterator[S3Store]:
     for name, value in unconditional_s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    store = S3Store(unconditional_s3_server.bucket, "repository")
+    store = S3Store.at(unconditional_s3_server.bucket, "repository")
     yield store
     await store.aclose()
 

@@ -30,7 +30,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CannedServer]:
 
 @pytest.fixture
 async def store(server: CannedServer) -> AsyncIterator[S3Store]:
-    store = S3Store("bucket", "pre/fix")
+    store = S3Store.at("bucket", "pre/fix")
     yield store
     await store.aclose()
 
@@ -169,7 +169,7 @@ async def test_a_server_that_ignores_ranges_is_found_out(
 
 async def test_a_connection_that_stalls_ends_by_the_time_out(server: CannedServer) -> None:
     server.answer = Canned(200, b"1234", claims=10, stalls=True)
-    store = S3Store("bucket", settings=S3Settings(read_timeout=0.2))
+    store = S3Store.at("bucket", settings=S3Settings(read_timeout=0.2))
     with trio.fail_after(10), pytest.raises(StoreUnavailableError):
         await store.get("a")
     await store.aclose()
@@ -223,7 +223,7 @@ async def test_a_wrong_setting_is_an_error_of_the_store(
 
 
 async def test_a_missing_bucket_of_a_real_server(s3_env: S3Server) -> None:
-    store = S3Store("no-such-bucket-here")
+    store = S3Store.at("no-such-bucket-here")
     with pytest.raises(StoreError, match="no-such-bucket-here does not exist"):
         await store.get("a")
     await store.aclose()
@@ -233,7 +233,7 @@ async def test_wrong_keys_at_a_real_server(
     s3_env: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    store = S3Store(s3_env.bucket)
+    store = S3Store.at(s3_env.bucket)
     with pytest.raises(StoreError) as caught:
         await store.put("a", b"x")
     assert "credentials" in caught.value.hint

@@ -58,7 +58,7 @@ async def _play(scene: Scene, place: Place, moment: int) -> None:
         stack.enter_context(mortal_commits(clock))
         if scene.names:
             stack.enter_context(mortal_names(clock))
-        await scene.job(place, MortalStore(DirectoryStore(place.store), place.store, clock))
+        await scene.job(place, MortalStore(DirectoryStore.at(place.store), place.store, clock))
 
 
 def _apart(work: Callable[[], Awaitable[None]]) -> int:

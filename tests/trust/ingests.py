@@ -71,7 +71,7 @@ async def _tagged_or_not(place: Place) -> None:
         found = [snapshot.tags for snapshot in host.repository.snapshots.stream()]
         # All of it is one record.
         assert found in ([(), ("second",)], [("new",), ("new",)])
-    await _tag(place, DirectoryStore(place.store))
+    await _tag(place, DirectoryStore.at(place.store))
     await goes_on(place)
 
 

@@ -30,7 +30,7 @@ async def _put_back(place: Place, store: Store) -> None:
 
 
 async def _all_is_back(place: Place) -> None:
-    await _put_back(place, DirectoryStore(place.store))
+    await _put_back(place, DirectoryStore.at(place.store))
     await goes_on(place)
 
 
@@ -40,7 +40,7 @@ async def _give_up(place: Place, store: Store) -> None:
 
 async def _goes_on_without(place: Place) -> None:
     """Another repair ends it, and what is captured from then on is there."""
-    store = DirectoryStore(place.store)
+    store = DirectoryStore.at(place.store)
     await _give_up(place, store)
     async with place.machine(host=SECOND_HOST) as host:
         await host.repository.catch_up_all()

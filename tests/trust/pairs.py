@@ -13,8 +13,9 @@ from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.restore import RestoreOptions, RestoreReport, restore
 from snapfs.model.identity import Commit
 from snapfs.model.pruning import PrunePolicy
-from snapfs.repository.repository import World, open_keys
+from snapfs.repository.repository import open_keys
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from tests.formats.samples import CHEAP
 from tests.jobs.checking import checked
 from tests.jobs.repairing import repaired

@@ -43,7 +43,7 @@ class Place:
         self, store: Store | None = None, host: str = FIRST_HOST
     ) -> AbstractAsyncContextManager[Machine]:
         """A host with its state here, whose store may be another than the plain one."""
-        store = store or DirectoryStore(self.store)
+        store = store or DirectoryStore.at(self.store)
         return machine(store, self.states / host, self.tree, host=host)
 
     def remember(self, kept: Kept) -> None:
@@ -99,7 +99,7 @@ def change(tree: Path) -> None:
 async def new_repository(place: Place) -> AsyncIterator[Machine]:
     """A host, the tree as it is at first, and an empty repository. Its snapshots are remembered."""
     populate(place.tree)
-    await put_keys(DirectoryStore(place.store))
+    await put_keys(DirectoryStore.at(place.store))
     async with place.machine() as host:
         yield host
         place.remember(host.kept)

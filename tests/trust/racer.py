@@ -103,7 +103,7 @@ async def _race(folder: Path, place: Path, number: int) -> None:
     longest = _CAPTURES
     if number == PRUNER:
         act, longest = take_away, _PRUNES
-    store = PausingStore(DirectoryStore(place), chance, longest)
+    store = PausingStore(DirectoryStore.at(place), chance, longest)
     worker = Worker(folder, number, store, chance)
     while True:
         await act(worker)

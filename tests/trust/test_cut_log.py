@@ -14,8 +14,9 @@ from snapfs.jobs.prune.job import prune
 from snapfs.jobs.prune.options import PruneOptions
 from snapfs.jobs.tag import tag
 from snapfs.model.identity import Commit
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.state import Directories
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.build import KEYS
 from tests.jobs.checking import checked, put_keys

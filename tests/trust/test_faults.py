@@ -81,7 +81,7 @@ class Pair:
 async def pair(folder: Path, between: Proxy, bucket: str, *, patient: bool) -> AsyncIterator[Pair]:
     """Two hosts with an empty repository; one of them tries again by itself."""
     prefix = uuid4().hex
-    plain = [S3Store(bucket, prefix, settings=_SETTINGS) for _ in range(2)]
+    plain = [S3Store.at(bucket, prefix, settings=_SETTINGS) for _ in range(2)]
     patience = [Retrying(store, policy=_POLICY) for store in plain]
     one, other = (patience[0], plain[1]) if patient else (plain[0], patience[1])
     populate(folder / "tree")

@@ -21,7 +21,8 @@ from snapfs.formats.slots import Derivation
 from snapfs.jobs.init import InitOptions, init
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import read_key_objects, unlock
-from snapfs.repository.repository import Repository, World
+from snapfs.repository.repository import Repository
+from snapfs.repository.world import World
 from snapfs.stores.memory import MemoryStore
 from tests.jobs.checking import Scene, other_machine, scene
 

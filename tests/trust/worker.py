@@ -28,7 +28,7 @@ from snapfs.model.identity import Attempt, Commit
 from snapfs.model.pruning import PrunePolicy
 from snapfs.model.snapshot import Snapshot
 from snapfs.stores.base import Store
-from snapfs.stores.locate import open_store, parse_url
+from snapfs.stores.locate import open_store, parse_url, verbs_at
 from tests.jobs.checking import assert_sound, put_keys
 from tests.jobs.ingesting import Machine, machine
 from tests.manifest import Manifest, manifest_of_tree
@@ -209,7 +209,7 @@ async def begin(store: Store, folder: Path) -> None:
 
 
 async def _work(folder: Path, place: str, rounds: int, number: int) -> None:
-    store = open_store(parse_url(place, folder))
+    store = open_store(verbs_at(parse_url(place, folder)))
     worker = Worker(folder, number, store)
     for _ in range(rounds):
         await worker.round()

@@ -5,10 +5,11 @@ import sys
 import click
 
 from snapfs.cli import entries
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.render import shown
 from snapfs.cli.selecting import find_entry, find_snapshot, parse_selection
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 
 _AT_ONCE = 1024 * 1024
@@ -33,7 +34,7 @@ async def _write(session: Session, what: str, host: str | None, name: str | None
     selection = parse_selection(what)
     async with session.repository() as repository:
         snapshot = await find_snapshot(repository, selection.snapshot, host, name)
-        node = find_entry(repository, snapshot, selection.path).node
+        node = find_entry(repository.tree, snapshot, selection.path).node
         if not node.attributes.is_file:
             kind = entries.kind(node.attributes.mode)
             raise UsageError(f"{shown(selection.path)} is no file but a {kind}")

@@ -7,9 +7,10 @@ import click
 import msgspec
 
 from snapfs.cli import output, render
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.jobs.check import CheckOptions, CheckReport, check
 from snapfs.jobs.check.report import Affected, Problem

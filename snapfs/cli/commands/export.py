@@ -7,10 +7,11 @@ import click
 import msgspec
 
 from snapfs.cli import ending, output, render
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.progress import displayed
 from snapfs.cli.selecting import Selection, find_snapshot, parse_selection
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.jobs.export import ExportReport, Format, Sink, export, file_sink, stream_sink
 from snapfs.jobs.export.sink import format_of

@@ -10,9 +10,10 @@ import msgspec
 
 from snapfs.cli import output, render
 from snapfs.cli.keeping import Rules, keeping
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.selecting import chosen_sources
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import SnapshotNotFoundError, UsageError
 from snapfs.jobs.forget import (
     Decide,
@@ -24,7 +25,7 @@ from snapfs.jobs.forget import (
     what_goes,
     whole_source,
 )
-from snapfs.jobs.recall import RecallReport, forgotten, last_forgotten, recall
+from snapfs.jobs.recall import RecallReport, last_forgotten, recall
 from snapfs.metadata.freed import Freed
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.identity import Attempt
@@ -181,7 +182,7 @@ def _reason(wish: Wish) -> str:
 async def _undo(session: Session, wish: Wish) -> RecallReport:
     async with session.repository() as repository:
         await repository.catch_up(blocks=False)
-        candidates = forgotten(repository, wish.only)
+        candidates = repository.snapshots.forgotten(wish.only)
         if not candidates:
             raise SnapshotNotFoundError("there is no forgotten snapshot")
         if wish.named:

@@ -9,10 +9,11 @@ import msgspec
 
 from snapfs.cli import ending, output, render
 from snapfs.cli.commands.snapshots import BytesJson, FilesJson
+from snapfs.cli.loop import run
 from snapfs.cli.moments import first_moment
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.formats.codec import DEFAULT_LEVEL
 from snapfs.jobs.ingest.job import ingest

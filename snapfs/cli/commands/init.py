@@ -6,13 +6,14 @@ import click
 import msgspec
 
 from snapfs.cli import output, settings
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.passphrase import obtain_new
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.formats import objects
 from snapfs.jobs.init import Created, InitOptions, init
-from snapfs.repository.repository import World
+from snapfs.repository.world import World
 from snapfs.stores import probe
 from snapfs.stores.durable import TEMPORARY
 from snapfs.stores.locate import DirectoryLocation, Location, create_place

@@ -4,9 +4,10 @@ import click
 import msgspec
 
 from snapfs.cli import output, render, settings
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.passphrase import obtain_new
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.formats.slots import SlotKind
 from snapfs.jobs import keys
 from snapfs.jobs.keys import SlotInfo

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 import click
 
 from snapfs.cli import entries, output
+from snapfs.cli.asking import asking, snapshots_of
 from snapfs.cli.entries import Listed, OwnerNames
 from snapfs.cli.options import Globals, choosing_source, global_options
-from snapfs.cli.selecting import find_entry, find_snapshot, parse_selection
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.selecting import find_entry, parse_selection
+from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.tree import PAGE, Tree
 from snapfs.model.identity import Commit
 
@@ -29,20 +30,13 @@ def command(given: Globals, what: str, recursive: bool, host: str | None, name: 
     Control characters in names, and bytes that are not UTF-8, are shown as \\n or \\xff. --json
     prints an object for each entry; where a name is not UTF-8 it has its bytes in path_base64.
     """
-    session = begin(given)
-    run(lambda: _list(session, given, what, recursive, host, name))
-
-
-async def _list(
-    session: Session, given: Globals, what: str, recursive: bool, host: str | None,
-    name: str | None,
-) -> None:  # fmt: skip
     selection = parse_selection(what)
-    async with session.repository() as repository:
-        snapshot = await find_snapshot(repository, selection.snapshot, host, name)
-        top = Listed(selection.path, find_entry(repository, snapshot, selection.path))
-        names = OwnerNames(*repository.snapshots.owner_names(snapshot.source.number))
-        walk = _walk(repository.tree, snapshot.number, top, recursive)
+    with asking(given, snapshots_of((selection.snapshot,), host, name)) as view:
+        (snapshot,) = view.found
+        tree = Tree(view.db)
+        top = Listed(selection.path, find_entry(tree, snapshot, selection.path))
+        names = OwnerNames(*Snapshots(view.db).owner_names(snapshot.source.number))
+        walk = _walk(tree, snapshot.number, top, recursive)
         full = recursive or given.json
         _print(walk if full else _without_directory(walk), names, given)
 

@@ -12,8 +12,9 @@ import msgspec
 import trio
 
 from snapfs.cli import ending, notify, output
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import SnapfsError
 from snapfs.model.sizes import parse_size
 from snapfs.mount import daemon

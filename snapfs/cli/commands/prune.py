@@ -8,9 +8,10 @@ import msgspec
 
 from snapfs.cli import output, render
 from snapfs.cli.ending import WITH_FINDINGS
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.prune.job import prune

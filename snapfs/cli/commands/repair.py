@@ -8,9 +8,10 @@ import msgspec
 
 from snapfs.cli import ending, output, render
 from snapfs.cli.commands.check import CheckJson, check_json, chosen_subset, show_damage
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, global_options
 from snapfs.cli.progress import displayed
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.jobs.check.report import CheckReport, ProblemKind
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.repair import RepairOptions, RepairReport, put_back_keys, repair

@@ -7,11 +7,12 @@ import click
 import msgspec
 
 from snapfs.cli import ending, output, render
+from snapfs.cli.loop import run
 from snapfs.cli.moments import last_moment
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.progress import displayed
 from snapfs.cli.selecting import Selection, find_snapshot, parse_selection
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.jobs.progress import Progress
 from snapfs.jobs.restore.job import restore

@@ -1,18 +1,19 @@
 """snapfs snapshots: the list of snapshots."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import click
 import msgspec
 
 from snapfs.cli import output, render
+from snapfs.cli.asking import Prepare, asking
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.selecting import chosen_sources
-from snapfs.cli.session import Session, begin, run
 from snapfs.metadata.snapshots import Filter
 from snapfs.model.sizes import format_size
 from snapfs.model.snapshot import Snapshot
+from snapfs.repository.viewed import Viewed
 
 _TITLES = ("ID", "TIME", "HOST", "NAME", "FILES", "SIZE", "NEW", "TAGS", "PATHS")
 _RIGHT = (4, 5, 6)
@@ -73,9 +74,8 @@ def command(
     --forgotten lists those that were forgotten and that no prune has deleted, instead: 'snapfs
     forget --undo ID' brings them back.
     """
-    session = begin(given)
-    only = Filter(host, name)
-    found = newest(run(lambda: _snapshots(session, only, frozenset(tags), gone)), latest)
+    with asking(given, _chosen(Filter(host, name), frozenset(tags), gone)) as view:
+        found = newest(view.found, latest)
     if given.json:
         output.say_json([json_of(snapshot) for snapshot in found])
         return
@@ -116,18 +116,15 @@ def json_of(snapshot: Snapshot) -> SnapshotJson:
     )  # fmt: skip
 
 
-async def _snapshots(
-    session: Session, only: Filter, tags: frozenset[str], gone: bool
-) -> list[Snapshot]:
-    async with session.repository() as repository:
+def _chosen(only: Filter, tags: frozenset[str], gone: bool) -> Prepare[list[Snapshot]]:
+    async def prepare(repository: Viewed) -> list[Snapshot]:
         await repository.look(blocks=False)
         chosen_sources(repository, only)
-        found: Iterable[Snapshot] = repository.snapshots.stream(only)
-        if gone:
-            from snapfs.jobs.recall import forgotten  # a short command feels what it loads
-
-            found = forgotten(repository, only)
+        snapshots = repository.snapshots
+        found = snapshots.forgotten(only) if gone else snapshots.stream(only)
         return [one for one in found if tags <= set(one.tags)]
+
+    return prepare
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ import click
 import msgspec
 
 from snapfs.cli import output
+from snapfs.cli.loop import run
 from snapfs.cli.options import Globals, choosing_source, global_options
 from snapfs.cli.selecting import find_snapshot
-from snapfs.cli.session import Session, begin, run
+from snapfs.cli.session import Session, begin
 from snapfs.errors import UsageError
 from snapfs.jobs.tag import check_tags, tag
 from snapfs.model.snapshot import Snapshot

@@ -20,8 +20,9 @@ from snapfs.jobs.repair.putback import PutBack, open_copies
 from snapfs.jobs.repair.rebasing import mend_base
 from snapfs.jobs.repair.report import RepairOptions, RepairReport
 from snapfs.repository.keys import Keys
-from snapfs.repository.repository import Repository, World, open_view
+from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories, State
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 

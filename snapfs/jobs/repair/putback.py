@@ -33,9 +33,9 @@ from snapfs.metadata.database import Database
 from snapfs.model.identity import Commit, RepositoryId
 from snapfs.repository.keys import Keys
 from snapfs.repository.parallel import gather
-from snapfs.repository.repository import World
 from snapfs.repository.scratch import scratch
 from snapfs.repository.state import Directories, State, known_place, local_errors
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,11 @@ from snapfs.metadata.local import Local
 from snapfs.metadata.replica import Replica
 from snapfs.repository.keys import Keys
 from snapfs.repository.replay import fill_anew
-from snapfs.repository.repository import World, open_view
+from snapfs.repository.repository import open_view
 from snapfs.repository.scratch import scratch
 from snapfs.repository.state import Directories, State, local_errors
 from snapfs.repository.viewlock import view_alone
+from snapfs.repository.world import World
 from snapfs.stores.base import Store
 
 _BESIDE = ("", "-wal", "-shm")

@@ -1,0 +1,49 @@
+"""The event loop that a command runs in, to its end or until a signal ends it."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import click
+import trio
+
+from snapfs.cli.memory import use_memory_well
+
+T = TypeVar("T")
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(command: Callable[[], Awaitable[T]]) -> T:
+    """Run to the end, or until SIGINT or SIGTERM: then all is closed, and Abort raised.
+
+    What tasks raise comes as an exception group.
+    """
+    use_memory_well()
+    return trio.run(_until_signalled, command)
+
+
+async def _until_signalled(command: Callable[[], Awaitable[T]]) -> T:
+    results: list[T] = []
+    received: list[int] = []
+    with trio.open_signal_receiver(*_ENDING) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope, received)
+            results.append(await command())
+            nursery.cancel_scope.cancel()
+    if received or not results:
+        # Also where it came as the command ended: there may be more to do with its result.
+        raise click.Abort
+    return results[0]
+
+
+async def _cancel_on_signal(
+    signals: AsyncIterator[int], scope: trio.CancelScope, received: list[int]
+) -> None:
+    async for ending in signals:
+        received.append(ending)
+        # A thread may be stuck in a read. Nothing that is committed suffers from a second signal's
+        # ending the process where it stands.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        scope.cancel()
