@@ -13,7 +13,7 @@ import click
 
 from snapfs import __version__
 from snapfs.cli import ending
-from snapfs.cli.memory import collect_rarely
+from snapfs.cli.memory import collect_rarely, end_quickly
 from snapfs.cli.options import Globals, global_options
 from snapfs.errors import SnapfsError
 
@@ -102,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     given = Globals()
     sys.excepthook = ending.excepthook(given)
-    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments), given))
+    status = _run(list(sys.argv[1:] if arguments is None else arguments), given)
+    end_quickly()
+    sys.exit(status)
 
 
 def _run(arguments: list[str], given: Globals) -> int:

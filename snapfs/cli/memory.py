@@ -20,6 +20,14 @@ def collect_rarely() -> None:
     gc.set_threshold(_COLLECT_EVERY, 20, 20)
 
 
+def end_quickly() -> None:
+    """Leave what is still there to the kernel: as it ends, Python looks for cycles in all of it.
+
+    With boto3 loaded, that takes longer than all that a short command asks of a bucket.
+    """
+    gc.freeze()
+
+
 def use_memory_well() -> None:
     """Set up the C library's heap, and Python's collector of cycles, for an ingest or a mount.
 
