@@ -5,11 +5,14 @@ The view is asked in the main thread once the store is closed. So a result can b
 for an hour, and Ctrl-C ends a query that takes too long.
 """
 
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
+
+import click
 
 from snapfs.cli.options import Globals
 from snapfs.cli.selecting import chosen_sources, find_snapshot
@@ -48,10 +51,27 @@ def asking(given: Globals, prepare: Prepare[T]) -> Iterator[View[T]]:
     Raises as `open_repository` and `prepare`.
     """
     session = begin(given)
-    view = _at_a_glance(session, prepare) or _at_a_look(session, prepare)
-    with view.db:
-        view.db.connection.set_progress_handler(_go_on, _STEPS)
-        yield view
+    with _interruptible():
+        view = _at_a_glance(session, prepare) or _at_a_look(session, prepare)
+        with view.db:
+            view.db.connection.set_progress_handler(_go_on, _STEPS)
+            yield view
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have SIGINT and SIGTERM raise Abort, as they do in an event loop."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def sources_of(
@@ -101,6 +121,7 @@ def _at_a_glance(session: Session, prepare: Prepare[T]) -> View[T] | None:
     except SnapfsError:
         glanced.db.close()
         return None
+    session.verbs.close()
     session.remember_file(session.verbs.url, glanced.slot)
     return View(glanced.db, glanced.world.now_ns(), found)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snapfs.cli import settings
-from snapfs.cli.passphrase import held, state_of
+from snapfs.cli.passphrase import held_and_state
 from snapfs.errors import SnapfsError
 from snapfs.repository.ahead import HANDOVER, Ahead
 from snapfs.repository.state import known_place
@@ -33,10 +33,8 @@ def begin_derivation(
         known = known_place(settings.directories(machine), location.store_url)
         if known is None or known.recipe is None:
             return None
-        source = settings.passphrase(machine)
-        file = state_of(source)
         # From here on the passphrase is this one: what it is read from may be a pipe.
-        secret = held(source)
+        secret, file = held_and_state(settings.passphrase(machine))
     except SnapfsError:
         return None  # the command comes to it in its turn, and says what is wrong
     if secret is None:

@@ -22,27 +22,25 @@ def obtain(source: SecretSource) -> str:
 
 def held(source: SecretSource) -> str | None:
     """A passphrase for which nobody has to be asked. Raises UsageError where it is unreadable."""
+    return held_and_state(source)[0]
+
+
+def held_and_state(source: SecretSource) -> tuple[str | None, FileState | None]:
+    """As `held`, and the state of the file that it was read from, if that is one that lasts."""
     match source:
         case Given(text, name):
-            return _check(text, name)
+            return _check(text, name), None
         case InFile(path):
-            return _check(_read(path), str(path))
+            text, state = _read(path)
+            return _check(text, str(path)), state
         case Asked():
-            return None
+            return None, None
 
 
-def state_of(source: SecretSource) -> FileState | None:
-    """The state of the file that a passphrase will be read from, if it is one that lasts.
-
-    Not for one that changed a moment ago: the clock of a file system is coarse, and a change after
-    this might leave the same state behind.
+def _lasting(found: os.stat_result) -> FileState | None:
+    """Not for a file that changed a moment ago: the clock of a file system is coarse, and a change
+    after this might leave the same state behind.
     """
-    if not isinstance(source, InFile):
-        return None
-    try:
-        found = source.path.stat()
-    except OSError:
-        return None
     if not stat.S_ISREG(found.st_mode) or time.time_ns() - found.st_ctime_ns < _SETTLED_NS:
         return None
     return FileState(
@@ -63,15 +61,18 @@ def obtain_new(source: SecretSource) -> str:
     return first
 
 
-def _read(path: Path) -> str:
-    """What a file holds, without the newline that editors put at its end."""
+def _read(path: Path) -> tuple[str, FileState | None]:
+    """What a file holds, without the newline that editors put at its end, and its state."""
     try:
-        text = path.read_text()
+        with path.open() as file:
+            # The state first: it is then no newer than what is read.
+            state = _lasting(os.fstat(file.fileno()))
+            text = file.read()
     except OSError as error:
         raise UsageError(f"cannot read the passphrase from {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the passphrase in {path} is not UTF-8") from error
-    return text.removesuffix("\n").removesuffix("\r")
+    return text.removesuffix("\n").removesuffix("\r"), state
 
 
 def _check(text: str, where: str) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from snapfs.cli import settings
 from snapfs.cli.options import Globals
 from snapfs.cli.passphrase import obtain
-from snapfs.errors import NoRepositoryError
+from snapfs.errors import LocalError, NoRepositoryError
 from snapfs.repository.state import Directories, remember_file
 from snapfs.stores.locate import DirectoryLocation, Location, open_store, verbs_at
 from snapfs.stores.policy import RetryPolicy
@@ -104,7 +104,9 @@ class Session:
         """Note from which file the passphrase came that has opened this slot just now."""
         ahead = self.given.ahead
         if ahead is not None and ahead.file is not None:
-            remember_file(self.directories, url, slot, ahead.file)
+            # What it spares is time: a full disk is no reason not to go on.
+            with suppress(LocalError):
+                remember_file(self.directories, url, slot, ahead.file)
 
     @property
     def _derive_key(self) -> "Derive | None":

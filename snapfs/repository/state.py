@@ -87,8 +87,8 @@ def known_place(directories: Directories, url: str) -> Place | None:
     try:
         fields = json.loads(_place_file(directories, url).read_text())
         repository = RepositoryId(bytes.fromhex(fields["repository"]))
-        file = msgspec.convert(fields.get("file"), FileState | None)
-        return Place(repository, fields.get("slot"), _recipe(fields.get("recipe")), file)
+        recipe, file = _recipe(fields.get("recipe")), _file(fields.get("file"))
+        return Place(repository, fields.get("slot"), recipe, file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # never seen, or not readable: then there is nothing to compare with
 
@@ -121,8 +121,11 @@ def remember_place(directories: Directories, url: str, place: Place) -> None:
             "recipe": msgspec.to_builtins(place.recipe),
             "file": msgspec.to_builtins(place.file),
         }
-        temporary.write_text(json.dumps(fields) + "\n")
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps(fields) + "\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def remember_file(directories: Directories, url: str, slot: str, file: FileState) -> None:
@@ -159,6 +162,13 @@ def _recipe(fields: object) -> Recipe | None:
     except (msgspec.ValidationError, FormatError):
         return None
     return recipe
+
+
+def _file(fields: object) -> FileState | None:
+    try:
+        return msgspec.convert(fields, FileState | None)
+    except msgspec.ValidationError:
+        return None
 
 
 def _place_file(directories: Directories, url: str) -> Path:

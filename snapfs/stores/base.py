@@ -47,6 +47,10 @@ class Readable(Protocol):
         """Objects in order of name."""
         ...
 
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
 
 class Store(Protocol):
     """Objects by name. Owned by whoever opened it, who closes it with `aclose`.

@@ -67,7 +67,7 @@ class DirectoryStore:
         return await self._in_thread(partial(self._files.sweep, before=before))
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        self._files.close()
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         # A file system over a network may hang for minutes: cancelling must not wait for it.

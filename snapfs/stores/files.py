@@ -43,6 +43,9 @@ class Files:
         """Make the directory, and its parents, where they are missing. Raises StoreError."""
         _make_root(Path(self._root))
 
+    def close(self) -> None:
+        """Nothing to release."""
+
     @property
     def url(self) -> str:
         """As `Store.url`."""

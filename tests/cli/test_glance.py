@@ -1,7 +1,11 @@
 """Questions that a glance at the store answers: that none misses anything, and what it spares."""
 
+import errno
+import json
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +16,9 @@ import pytest
 
 from snapfs.cli import passphrase
 from snapfs.cli.early import begin_derivation
-from snapfs.cli.passphrase import state_of
+from snapfs.cli.options import Globals
+from snapfs.cli.passphrase import held_and_state
+from snapfs.cli.session import begin
 from snapfs.cli.settings import Asked, Given, InFile
 from snapfs.formats.slots import Recipe
 from snapfs.repository import glance as glances
@@ -129,13 +135,63 @@ def test_a_file_with_the_passphrase_is_believed_while_it_is_as_it_was(used: Snap
     assert _place(used).file is None, "a file that changed a moment ago"
     time.sleep(passphrase._SETTLED_NS / 1e9)
     used("snapshots", **kept)
-    assert _place(used).file == state_of(InFile(file))
+    assert _place(used).file == held_and_state(InFile(file))[1]
     used("snapshots", SNAPFS_PASSPHRASE="wrong", status=12)
     before = file.stat()
     file.write_text("x" + PASSPHRASE[1:])
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.stat().st_size == before.st_size
     used("snapshots", **kept, status=12)
+
+
+def _hanging(snapfs: Snapfs) -> Path:
+    last = _object(snapfs, "last record")
+    last.unlink()
+    os.mkfifo(last)
+    return last
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_glance_is_interrupted(used: Snapfs, number: int) -> None:
+    last = _hanging(used)
+    with used.start("snapshots", "--json") as running:
+        # Whoever opens it for reading is met by one who writes, and then waits for what is written.
+        descriptor = os.open(last, os.O_WRONLY)
+        running.send_signal(number)
+        stdout, stderr = running.communicate(timeout=30)
+    os.close(descriptor)
+    assert (running.returncode, stdout) == (130, b"")
+    assert json.loads(stderr)["error"] == "interrupted"
+    assert stderr.startswith(b"{")
+
+
+def test_a_file_that_cannot_be_noted_is_no_failure(
+    used: Snapfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in used.environment.items():
+        monkeypatch.setenv(name, value)
+    place = _place(used)
+    assert place.slot is not None
+    session = begin(Globals(ahead=Ahead(PASSPHRASE, place.recipe, file=FILE)))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        session.remember_file(_url(used), place.slot)
+    assert _place(used).file is None
+    assert len([*(used.home / "state/places").iterdir()]) == 1
+    session.remember_file(_url(used), place.slot)
+    assert _place(used).file == FILE
+
+
+def test_a_state_that_cannot_be_read_leaves_the_rest_of_the_place(used: Snapfs) -> None:
+    (path,) = (used.home / "state/places").iterdir()
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({**fields, "file": {"inode": 1}}))
+    place = _place(used)
+    assert (place.slot, place.file) == (fields["slot"], None)
 
 
 def test_what_is_said_of_a_repository_that_is_gone(used: Snapfs) -> None:
@@ -240,9 +296,7 @@ def test_it_does_not_wait_for_a_disk_that_hangs(
     used: Snapfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(glances, "_PATIENCE", 0.05)
-    last = _object(used, "last record")
-    last.unlink()
-    os.mkfifo(last)
+    last = _hanging(used)
     with _glanced(used) as found:
         assert found is None
     os.close(os.open(last, os.O_RDWR))  # ends the wait
@@ -302,7 +356,7 @@ def test_a_question_begins_no_derivation_with_a_known_file(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("SNAPFS_PASSPHRASE")
     monkeypatch.setenv("SNAPFS_PASSPHRASE_FILE", str(file))
-    state = state_of(InFile(file))
+    state = held_and_state(InFile(file))[1]
     assert state is not None
 
     def begun(*, question: bool) -> bool:
@@ -320,7 +374,13 @@ def test_a_question_begins_no_derivation_with_a_known_file(
 
 
 def test_only_a_file_that_lasts_has_a_state(tmp_path: Path) -> None:
-    assert state_of(Asked()) is None
-    assert state_of(Given("secret", "SNAPFS_PASSPHRASE")) is None
-    assert state_of(InFile(tmp_path / "absent")) is None
-    assert state_of(InFile(Path("/dev/null"))) is None
+    assert held_and_state(Asked()) == (None, None)
+    assert held_and_state(Given("secret", "SNAPFS_PASSPHRASE")) == ("secret", None)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR)
+    os.write(descriptor, b"secret\n")
+    thread = threading.Timer(0.2, os.close, (descriptor,))
+    thread.start()
+    assert held_and_state(InFile(pipe)) == ("secret", None)
+    thread.join()
