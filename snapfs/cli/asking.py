@@ -1,6 +1,7 @@
 """Questions about what is stored: catching up first, then asking this machine's view alone.
 
 Where a glance at the store shows that there is nothing to catch up with, no event loop is loaded.
+
 The view is asked in the main thread once the store is closed. So a result can be read from a pager
 for an hour, and Ctrl-C ends a query that takes too long.
 """
