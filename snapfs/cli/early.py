@@ -40,8 +40,7 @@ def begin_derivation(
     if secret is None:
         return None
     ahead = Ahead(secret, known.recipe, file=file)
-    verified = file is not None and file == known.file
-    if not (question and verified):
+    if not (question and known.opens_with(file)):
         ahead.begin()
     return ahead
 

@@ -12,6 +12,7 @@ from snapfs.errors import UsageError
 from snapfs.repository.state import FileState
 
 _SETTLED_NS = 2 * 10**9
+"age of a file's last change from which on a further one would leave another time"
 _HINT = "set SNAPFS_PASSPHRASE_FILE or SNAPFS_PASSPHRASE, or run it in a terminal"
 
 

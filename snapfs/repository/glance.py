@@ -62,22 +62,22 @@ def glance(store: Readable, directories: Directories, ahead: Ahead, world: World
     place = known_place(directories, store.url)
     if place is None or place.slot is None:
         return None
-    verified = ahead.file is not None and ahead.file == place.file
     slot = objects.slot(place.slot)
     with ExitStack() as stack:
         try:
             state = State(directories, place.repository)
             db = stack.enter_context(Database.open_readonly(state.replica))
+            replica = Replica(db)
             with Database.open_readonly(state.copies) as kept:
                 copies = Copies(kept)
-                if not _is_current(store, place.repository, Replica(db), copies, slot):
+                if not _is_current(store, place.repository, replica, copies, slot):
                     return None
-                if not verified and not _opens(copies, slot, ahead):
+                if not (place.opens_with(ahead.file) or _opens(copies, slot, ahead)):
                     return None
         except SnapfsError:
             return None
         stack.pop_all()
-    return Glanced(db, world, place.slot, Snapshots(db), Replica(db))
+    return Glanced(db, world, place.slot, Snapshots(db), replica)
 
 
 def _is_current(

@@ -50,6 +50,10 @@ class Place:
     file: FileState | None = None
     "the file whose passphrase opens this slot"
 
+    def opens_with(self, file: FileState | None) -> bool:
+        """Whether the passphrase in a file of this state is known to open the slot."""
+        return file is not None and file == self.file
+
 
 class State:
     """The state of one repository on this machine."""
