@@ -192,6 +192,8 @@ class CannedServer:
     answer: Canned = field(default_factory=Canned)
     requests: list[tuple[str, str]] = field(default_factory=list)
     "method and path"
+    digests: list[str | None] = field(default_factory=list)
+    "the Content-MD5 of each request"
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -226,6 +228,7 @@ def answer_request(handler: BaseHTTPRequestHandler, server: CannedServer) -> Non
     """Read the request, and send what was canned."""
     handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
     server.requests.append((handler.command, handler.path))
+    server.digests.append(handler.headers.get("Content-MD5"))
     answer = server.answer
     handler.send_response(answer.status)
     length = len(answer.body) if answer.claims is None else answer.claims

@@ -226,6 +226,17 @@ async def test_with_neither_links_nor_exclusive_rename_it_says_so(
     assert files(root) == []
 
 
+async def test_a_read_that_is_cut_short_is_told(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put("a", b"content")
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, length, at: real(fd, length, at)[:3])
+    for length in (None, 5):
+        with pytest.raises(StoreUnavailableError, match="read 3 of"):
+            await store.get("a", length=length)
+
+
 async def test_files_and_folders_are_their_users_alone(store: DirectoryStore, root: Path) -> None:
     await store.put("packs/3f/a", b"x", if_absent=True)
     await store.put("packs/3f/b", b"x")

@@ -1,7 +1,9 @@
 """What a server can answer, and what it means: against a server that answers as it is told."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from hashlib import md5
 
 import pytest
 import trio
@@ -57,6 +59,14 @@ ANSWERS = [
     (501, "NotImplemented", StoreError, ""),
     (507, "XMinioStorageFull", StoreFullError, ""),
 ]
+
+
+async def test_a_put_says_what_the_body_is(store: S3Store, server: CannedServer) -> None:
+    """By which a server refuses one that was damaged, or cut off, on its way up."""
+    await store.put("a", b"content")
+    await store.put("b", b"", if_absent=True)
+    bodies = (b"content", b"")
+    assert server.digests == [b64encode(md5(body).digest()).decode() for body in bodies]
 
 
 @pytest.mark.parametrize("verb", VERBS)
