@@ -19,7 +19,8 @@ from snapfs.model.identity import NO_COMMIT, Attempt, Commit
 from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 
 HOST, SOURCE = "bench", "data"
 PASSPHRASE = "for measuring only"
@@ -86,7 +87,7 @@ class _Delta:
 
 async def make(place: Path, directories: Directories, *, files: int, snapshots: int) -> None:
     """Create a repository in the directory `place`, and this machine's view of it."""
-    store = DirectoryStore.at(place)
+    store = ThreadedStore(Files(place))
     await init(store, InitOptions(PASSPHRASE, HOST), World())
     async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
         chance = random.Random(1)

@@ -28,7 +28,8 @@ from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
 from snapfs.sources.roots import plan_roots
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 
 HOST, NAME, PASSPHRASE = "growth", "tree", "for measuring only"
 TREE, STORE, STATE, REQUESTS = "tree", "repository", "state", "requests.json"
@@ -43,10 +44,10 @@ def main() -> None:
 
 async def _run(folder: Path, step: str) -> bytes:
     if step == "init":
-        within = await DirectoryStore.create(folder / STORE)
+        within = ThreadedStore(Files.create(folder / STORE))
         await init(within, InitOptions(PASSPHRASE, HOST), World())
         return msgspec.json.encode(None)
-    store = Counting(DirectoryStore.at(folder / STORE))
+    store = Counting(ThreadedStore(Files(folder / STORE)))
     state = folder / STATE
     if step == "replay":
         state = folder / "state-new"
@@ -59,7 +60,7 @@ async def _run(folder: Path, step: str) -> bytes:
 
 async def live(folder: Path, tree: ChangingTree, days: int) -> None:
     """So many days, each with a snapshot at its end; in this process, and not measured."""
-    store = DirectoryStore.at(folder / STORE)
+    store = ThreadedStore(Files(folder / STORE))
     directories = Directories(folder / STATE, folder / "cache")
     async with open_repository(store, directories, lambda: PASSPHRASE) as repository:
         for _ in range(days):

@@ -50,7 +50,8 @@ from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
 from snapfs.sources.roots import plan_roots
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 
 _HOST, _SOURCE, _PASSPHRASE = "year", "tree", "for measuring only"
 _STORE = "repository"
@@ -106,7 +107,7 @@ class Clock:
 async def _opened(folder: Path) -> AsyncIterator[tuple[Clock, Repository]]:
     clock = Clock()
     world = World(now_ns=clock.now)
-    store = await DirectoryStore.create(folder / _STORE)
+    store = ThreadedStore(Files.create(folder / _STORE))
     await init(store, InitOptions(_PASSPHRASE, _HOST, derivation=_QUICK), world)
     directories = Directories(folder / "state", folder / "cache")
     async with open_repository(store, directories, lambda: _PASSPHRASE, world) as repository:

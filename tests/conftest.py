@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
-from snapfs.stores.s3 import S3Store
+from snapfs.stores.bucket import Bucket
+from snapfs.stores.threaded import ThreadedStore
 from tests.servers import S3Server, rclone, seaweedfs
 
 # An example is not wrong because the machine was busy with something else for a moment.
@@ -55,8 +56,8 @@ def s3_url(s3_env: S3Server) -> str:
 
 
 @pytest.fixture
-async def s3_store(s3_env: S3Server) -> AsyncIterator[S3Store]:
+async def s3_store(s3_env: S3Server) -> AsyncIterator[ThreadedStore]:
     """An empty store on the real server."""
-    store = S3Store.at(s3_env.bucket, uuid4().hex)
+    store = ThreadedStore(Bucket(s3_env.bucket, uuid4().hex))
     yield store
     await store.aclose()

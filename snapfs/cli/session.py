@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from snapfs.formats.slots import Derive
     from snapfs.repository.keys import Keys
     from snapfs.repository.repository import Repository
-    from snapfs.stores.base import Store
-    from snapfs.stores.bucket import Bucket
-    from snapfs.stores.files import Files
+    from snapfs.stores.base import Store, Verbs
 
 _DISK_CACHE = 5 * 1024 * 1024 * 1024
 "bytes of sealed segments that are kept on disk, of stores that are far away"
@@ -38,7 +36,7 @@ class Session:
 
     machine: settings.Machine
     location: Location
-    verbs: "Files | Bucket"
+    verbs: "Verbs"
     "what the store can do, for whoever waits for it"
     directories: Directories
     policy: RetryPolicy

@@ -23,7 +23,7 @@ from snapfs.repository import levels
 from snapfs.repository.ahead import Ahead
 from snapfs.repository.state import Directories, State, known_place
 from snapfs.repository.world import World
-from snapfs.stores.base import Readable
+from snapfs.stores.base import Verbs
 
 _PATIENCE = 2.0
 "seconds for the reading: if a disk hangs for longer, a proper look says so"
@@ -52,7 +52,7 @@ class Glanced:
             raise BehindError("the view lacks parts of what the log names")
 
 
-def glance(store: Readable, directories: Directories, ahead: Ahead, world: World) -> Glanced | None:
+def glance(store: Verbs, directories: Directories, ahead: Ahead, world: World) -> Glanced | None:
     """The view, where it knows all that the store has; None where that cannot be said.
 
     Marker, rings, the slot that opened last, and the last record must be those that this machine
@@ -81,7 +81,7 @@ def glance(store: Readable, directories: Directories, ahead: Ahead, world: World
 
 
 def _is_current(
-    store: Readable, repository: RepositoryId, replica: Replica, copies: Copies, slot: str
+    store: Verbs, repository: RepositoryId, replica: Replica, copies: Copies, slot: str
 ) -> bool:
     tip = replica.tip()
     if tip.number == NO_COMMIT or replica.fact("repository") != repository.hex():
@@ -138,11 +138,11 @@ def _holds(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _has(store: Readable, name: str, digest: bytes) -> bool:
+def _has(store: Verbs, name: str, digest: bytes) -> bool:
     return parts.digest(store.get(name)) == digest
 
 
-def _lacks(store: Readable, name: str) -> bool:
+def _lacks(store: Verbs, name: str) -> bool:
     try:
         store.get(name)
     except ObjectNotFoundError:
@@ -150,5 +150,5 @@ def _lacks(store: Readable, name: str) -> bool:
     return False
 
 
-def _lists_none(store: Readable, prefix: str, after: str) -> bool:
-    return next(iter(store.list(prefix, after=after)), None) is None
+def _lists_none(store: Verbs, prefix: str, after: str) -> bool:
+    return next(store.pages(prefix, after=after), None) is None

@@ -12,7 +12,7 @@ Objects are immutable but for `delete`; a name that was deleted is not used agai
 slots and the probe.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,27 +28,44 @@ class Listed:
     "seconds since 1970 by the store's own clock"
 
 
-class Readable(Protocol):
-    """A store of which the verbs block, for whoever has a thread to wait in.
+class Verbs(Protocol):
+    """What a store can do, for whoever has a thread to wait in: the verbs block.
 
-    They do, take and raise what those of `Store` do.
+    They take, give and raise what those of `Store` do.
     """
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """As `Store.url`."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """How many calls are worth having under way."""
         ...
 
     def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """The object's bytes."""
+        """As `Store.get`."""
         ...
 
-    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        """Objects in order of name."""
+    def put(self, name: str, data: bytes, *, if_absent: bool = False) -> None:
+        """As `Store.put`."""
+        ...
+
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[Sequence[Listed]]:
+        """What `Store.list` gives, in pages of which none is empty."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """As `Store.delete`."""
+        ...
+
+    def sweep(self, *, before: float) -> int:
+        """As `Store.sweep`."""
         ...
 
     def close(self) -> None:
-        """Release connections."""
+        """As `Store.aclose`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The verbs on objects in an S3 bucket, over boto3. They block; `s3` has them wait in threads.
+"""A store in an S3 bucket, over boto3.
 
 Endpoint, region, credentials and proxies come from where boto3 looks for them: environment,
 profile, configuration file, metadata service. With an endpoint of one's own boto3 puts the bucket
@@ -10,7 +10,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from hashlib import md5
-from itertools import chain
 
 from snapfs.errors import (
     ObjectExistsError,
@@ -40,8 +39,8 @@ _PARTIAL_CONTENT = 206
 class Bucket:
     """Objects of a bucket whose keys begin with `prefix/`, or all where the prefix is empty.
 
-    The verbs are those of `Store`, and raise what they raise. Safe to call from many threads.
-    boto3 is imported and the client made at first use, as both take a part of a second.
+    Safe to call from many threads. boto3 is imported and the client made at first use, as both take
+    a part of a second.
     """
 
     def __init__(
@@ -49,22 +48,27 @@ class Bucket:
     ) -> None:
         self._bucket = bucket
         self._base = f"{prefix}/" if prefix else ""
-        self.settings = settings or S3Settings()
+        self._settings = settings or S3Settings()
         self._client: S3Client | None = None
         self._making_client = threading.Lock()
 
     @property
     def url(self) -> str:
-        """As `Store.url`."""
+        """As `Verbs.url`."""
         return f"s3://{self._bucket}/{self._base}".rstrip("/")
 
+    @property
+    def at_once(self) -> int:
+        """As `Verbs.at_once`."""
+        return self._settings.connections
+
     def close(self) -> None:
-        """Release connections."""
+        """As `Verbs.close`."""
         if self._client is not None:
             self._client.close()
 
     def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """As `Store.get`."""
+        """As `Verbs.get`."""
         check_range(start, length)
         check_name(name)
         asked = _range_header(start, length)
@@ -88,7 +92,7 @@ class Bucket:
             raise ObjectTooShortError(f"{self.url}/{name}: has only {start + comes} bytes")
 
     def put(self, name: str, data: bytes, *, if_absent: bool = False) -> None:
-        """As `Store.put`."""
+        """As `Verbs.put`."""
         check_name(name)
         condition = {"IfNoneMatch": "*"} if if_absent else {}
 
@@ -111,15 +115,8 @@ class Bucket:
                 **condition,
             )
 
-    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        """As `Store.list`."""
-        return chain.from_iterable(self.pages(prefix, after=after))
-
     def pages(self, prefix: str, *, after: str = "") -> Iterator[Sequence[Listed]]:
-        """`list` in pages, of which none is empty.
-
-        Each is asked for by name: a token might expire meanwhile.
-        """
+        """As `Verbs.pages`. Each is asked for by name: a token might expire meanwhile."""
         last = self._base + after
         more = True
         while more:
@@ -152,13 +149,17 @@ class Bucket:
         )
 
     def delete(self, name: str) -> None:
-        """As `Store.delete`."""
+        """As `Verbs.delete`."""
         check_name(name)
         try:
             with self._calling(name) as client:
                 client.delete_object(Bucket=self._bucket, Key=self._base + name)
         except ObjectNotFoundError:
             return  # S3 itself never says so, some servers do
+
+    def sweep(self, *, before: float) -> int:
+        """As `Verbs.sweep`: a put is one request, and appears whole or leaves nothing."""
+        return 0
 
     @contextmanager
     def _calling(
@@ -180,7 +181,7 @@ class Bucket:
         with self._making_client:
             if self._client is None:
                 try:
-                    self._client = make_client(self.settings)
+                    self._client = make_client(self._settings)
                 except ValueError as error:
                     raise StoreError(
                         f"{self.url}: {error}", hint="See AWS_ENDPOINT_URL."

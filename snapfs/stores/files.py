@@ -1,11 +1,13 @@
-"""The four verbs on objects that are files below a directory. They block; `directory` has them wait
-in threads.
+"""A store in a directory: the default, which needs no server.
+
+An object is a file of its name. Several processes and machines may share the directory.
 """
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from snapfs.errors import (
@@ -19,6 +21,7 @@ from snapfs.errors import (
 from snapfs.stores.base import Listed
 from snapfs.stores.durable import TEMPORARY, fsync_folder, make_folders, publish
 from snapfs.stores.names import check_name, check_range
+from snapfs.stores.paging import PAGE
 from snapfs.stores.walking import walk
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -32,27 +35,32 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 class Files:
     """Objects as files below `root`, which must exist when it is used (see `create`).
 
-    The verbs are those of `Store`, and raise what they raise. Safe to call from many threads.
+    Safe to call from many threads.
     """
+
+    at_once = 16
 
     def __init__(self, root: Path) -> None:
         self._root = str(root.absolute())
         self._known_folders: set[str] = set()
 
-    def create(self) -> None:
+    @classmethod
+    def create(cls, root: Path) -> "Files":
         """Make the directory, and its parents, where they are missing. Raises StoreError."""
-        _make_root(Path(self._root))
+        files = cls(root)
+        _make_root(Path(files._root))
+        return files
 
     def close(self) -> None:
         """Nothing to release."""
 
     @property
     def url(self) -> str:
-        """As `Store.url`."""
+        """As `Verbs.url`."""
         return Path(self._root).as_uri()
 
     def get(self, name: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """As `Store.get`."""
+        """As `Verbs.get`."""
         check_range(start, length)
         check_name(name)
         with self._translated(name):
@@ -63,7 +71,7 @@ class Files:
                 raise ObjectNotFoundError(f"{self.url}/{name}: no such object") from error
 
     def put(self, name: str, data: bytes, *, if_absent: bool = False) -> None:
-        """As `Store.put`."""
+        """As `Verbs.put`."""
         *components, last = check_name(name).split("/")
         with self._translated(name):
             # The folders reach the disk before the object that lies in them is reported stored.
@@ -73,13 +81,15 @@ class Files:
             except FileExistsError as error:
                 raise ObjectExistsError(f"{self.url}/{name}: exists already") from error
 
-    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        """As `Store.list`."""
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[Sequence[Listed]]:
+        """As `Verbs.pages`."""
         with self._translated(""):
-            yield from walk(self._root, prefix, after)
+            found = walk(self._root, prefix, after)
+            while page := tuple(islice(found, PAGE)):
+                yield page
 
     def delete(self, name: str) -> None:
-        """As `Store.delete`."""
+        """As `Verbs.delete`."""
         with self._translated(check_name(name)):
             try:
                 os.unlink(os.path.join(self._root, name))
@@ -87,7 +97,7 @@ class Files:
                 self._check_root()
 
     def sweep(self, *, before: float) -> int:
-        """As `Store.sweep`."""
+        """As `Verbs.sweep`."""
         removed = 0
         with self._translated(""):
             for folder, _, files in os.walk(self._root):

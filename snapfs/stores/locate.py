@@ -9,9 +9,7 @@ from urllib.parse import unquote
 from snapfs.errors import UsageError
 
 if TYPE_CHECKING:
-    from snapfs.stores.base import Store
-    from snapfs.stores.bucket import Bucket
-    from snapfs.stores.files import Files
+    from snapfs.stores.base import Store, Verbs
     from snapfs.stores.policy import RetryPolicy
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -73,8 +71,8 @@ def parse_url(text: str | None, default: Path) -> Location:
     raise UsageError(f"{text}: there are no repositories at {kind}:", hint=FORMS)
 
 
-def verbs_at(location: Location) -> "Files | Bucket":
-    """The store there, of which the verbs block. Reaches for nothing yet, so nothing is raised."""
+def verbs_at(location: Location) -> "Verbs":
+    """What the store there can do. Reaches for nothing yet, so nothing is raised."""
     match location:
         case DirectoryLocation(path):
             from snapfs.stores.files import Files
@@ -86,21 +84,12 @@ def verbs_at(location: Location) -> "Files | Bucket":
             return Bucket(bucket, prefix)
 
 
-def open_store(verbs: "Files | Bucket", *, policy: "RetryPolicy | None" = None) -> "Store":
+def open_store(verbs: "Verbs", *, policy: "RetryPolicy | None" = None) -> "Store":
     """The store of these verbs, with retries. Reaches for nothing yet, so nothing is raised."""
-    from snapfs.stores.files import Files
     from snapfs.stores.retrying import Retrying
+    from snapfs.stores.threaded import ThreadedStore
 
-    within: Store
-    if isinstance(verbs, Files):
-        from snapfs.stores.directory import DirectoryStore
-
-        within = DirectoryStore(verbs)
-    else:
-        from snapfs.stores.s3 import S3Store
-
-        within = S3Store(verbs)
-    return Retrying(within, policy=policy)
+    return Retrying(ThreadedStore(verbs), policy=policy)
 
 
 async def create_place(location: Location) -> None:
@@ -109,9 +98,11 @@ async def create_place(location: Location) -> None:
     Raises StoreError.
     """
     if isinstance(location, DirectoryLocation):
-        from snapfs.stores.directory import DirectoryStore
+        import trio
 
-        await DirectoryStore.create(location.path)
+        from snapfs.stores.files import Files
+
+        await trio.to_thread.run_sync(Files.create, location.path, abandon_on_cancel=True)
 
 
 def _file_location(text: str, rest: str) -> DirectoryLocation:

@@ -8,7 +8,8 @@ import trio
 from snapfs.formats.slots import Derivation
 from snapfs.jobs.init import InitOptions, init
 from snapfs.repository.world import World
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.cli.running import PASSPHRASE, Snapfs
 
 _QUICK = Derivation(memory=19 * 1024, time=1, lanes=1)
@@ -21,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made") / "repository"
     place.mkdir(mode=0o700)
     options = InitOptions(PASSPHRASE, "made", derivation=_QUICK)
-    trio.run(init, DirectoryStore.at(place), options, World())
+    trio.run(init, ThreadedStore(Files(place)), options, World())
     return place
 
 

@@ -122,7 +122,7 @@ def test_a_bucket(bare: Snapfs, tree: Path, s3_url: str, s3_env: S3Server) -> No
     assert not _loads_a_loop(bare, "find", "a.txt")
     assert "a.txt" in bare("find", "a.txt").text
     bucket = Bucket(s3_env.bucket, s3_url.rpartition("/")[2])
-    last = max(item.name for item in bucket.list("log/"))
+    last = max(item.name for page in bucket.pages("log/") for item in page)
     bucket.put(f"log/{int(last[4:], 16) + 1:016x}", b"no record")
     assert "damaged" in bare("find", "a.txt", status=3).stderr
 
@@ -258,7 +258,7 @@ def test_it_sees_records_that_are_new(used: Snapfs, further: int) -> None:
 def test_it_sees_what_a_listing_does_not_have_yet(
     used: Snapfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Files, "list", lambda *_, **__: iter(()))
+    monkeypatch.setattr(Files, "pages", lambda *_, **__: iter(()))
     with _glanced(used) as found:
         assert found is not None
     last = _object(used, "last record")

@@ -18,8 +18,9 @@ from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.jobs.ingest import delta
 from snapfs.model.identity import Commit
 from snapfs.repository.pieces import Parts
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
 from snapfs.stores.memory import MemoryStore
+from snapfs.stores.threaded import ThreadedStore
 from tests.faulty import Fault, FaultyStore
 from tests.jobs.ingesting import TINY, Machine, machine
 from tests.manifest import manifest_of_tree
@@ -179,11 +180,12 @@ _VICTIM = """
 import sys, trio
 from pathlib import Path
 from snapfs.repository.pieces import Parts
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.jobs.ingesting import machine
 
 async def main(base):
-    async with machine(DirectoryStore.at(base / "store"), base / "m", base / "tree") as host:
+    async with machine(ThreadedStore(Files(base / "store")), base / "m", base / "tree") as host:
         await host.ingest(progress_seconds=0.0)
 
 trio.run(main, Path(sys.argv[1]))
@@ -215,7 +217,7 @@ async def test_killed_again_and_again(tree: Path, tmp_path: Path) -> None:
     for seen in (1, 3, 6, 9):
         killed += await trio.to_thread.run_sync(_kill_after, tmp_path, seen)
     assert killed
-    store = DirectoryStore.at(tmp_path / "store")
+    store = ThreadedStore(Files(tmp_path / "store"))
     async with machine(store, tmp_path / "m", tree) as host:
         await host.repository.catch_up_all()
         committed = _size_at_head(host)

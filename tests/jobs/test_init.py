@@ -23,8 +23,9 @@ from snapfs.repository.repository import open_repository
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
 from snapfs.stores.memory import MemoryStore
+from snapfs.stores.threaded import ThreadedStore
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.repository.machines import NOTHING, publish
 
@@ -257,5 +258,5 @@ async def test_a_creation_that_was_broken_off_is_named_when_opened(tmp_path: Pat
 async def test_it_works_in_a_directory(tmp_path: Path) -> None:
     place = tmp_path / "store"
     place.mkdir()
-    created = await create(DirectoryStore.at(place))
-    assert await check_works(DirectoryStore.at(place), tmp_path, "secret") == created.repository
+    created = await create(ThreadedStore(Files(place)))
+    assert await check_works(ThreadedStore(Files(place)), tmp_path, "secret") == created.repository

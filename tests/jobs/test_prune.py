@@ -25,9 +25,10 @@ from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
-from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.durable import TEMPORARY
+from snapfs.stores.files import Files
 from snapfs.stores.memory import MemoryStore
+from snapfs.stores.threaded import ThreadedStore
 from tests.build import KEYS, publish
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.ingesting import Machine, machine
@@ -362,7 +363,7 @@ def _later(world: World, by_ns: int) -> World:
 async def test_what_dead_processes_left_goes_when_it_is_old(tmp_path: Path) -> None:
     root = tmp_path / "store"
     root.mkdir()
-    store = DirectoryStore.at(root)
+    store = ThreadedStore(Files(root))
     for folder in ("packs", "probe"):
         (root / folder).mkdir()
     old, young = time.time() - 4 * 86400, time.time() - 60

@@ -13,7 +13,8 @@ from snapfs.mount import daemon
 from snapfs.mount.daemon import Handover
 from snapfs.mount.options import MountOptions
 from snapfs.mount.serve import serve
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.build import Builder, built, file
 
 SECRET = "pässword with 'quotes'"
@@ -21,13 +22,13 @@ SECRET = "pässword with 'quotes'"
 
 async def write_repository(objects: Path) -> None:
     """A repository with one file, in a directory."""
-    store = await DirectoryStore.create(objects)
+    store = ThreadedStore(Files.create(objects))
     async with built(store, objects.parent / "writer") as repository:
         await Builder(repository).commit({"/file": file(b"content")})
 
 
 async def main(objects: str, state: str, mountpoint: str, handover: Handover | None) -> None:
-    async with built(DirectoryStore.at(Path(objects)), Path(state)) as repository:
+    async with built(ThreadedStore(Files(Path(objects))), Path(state)) as repository:
         await repository.catch_up_all()
         if handover and handover.secret != SECRET.encode():
             raise WrongPassphraseError("wrong passphrase", hint="think")

@@ -16,7 +16,8 @@ from snapfs.errors import MountError
 from snapfs.mount import mountinfo
 from snapfs.mount.mountpoint import Machine
 from snapfs.mount.unmount import unmount, users
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.build import built
 from tests.mount.mounting import mounted
 from tests.mount.server import write_repository
@@ -132,7 +133,7 @@ def test_users_are_found_by_directory_and_by_open_file(tmp_path: Path) -> None:
 
 
 async def test_cancelling_ends_the_mount(objects: Path, mountpoint: Path, tmp_path: Path) -> None:
-    async with built(DirectoryStore.at(objects), tmp_path / "reader") as repository:
+    async with built(ThreadedStore(Files(objects)), tmp_path / "reader") as repository:
         async with mounted(repository, mountpoint):
             assert mountinfo.find(str(mountpoint)) is not None
         assert mountinfo.find(str(mountpoint)) is None

@@ -9,7 +9,8 @@ import trio
 
 from snapfs.formats.parts import BlockPart, EntryPart
 from snapfs.metadata.replica import Piece, Replica
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.repository.machines import replayed
 
 
@@ -29,7 +30,7 @@ def main(store: str, state: str, killed_after: str) -> None:
 
 
 async def _catch_up(store: Path, state: Path) -> None:
-    async with replayed(DirectoryStore.at(store), state):
+    async with replayed(ThreadedStore(Files(store)), state):
         pass
 
 

@@ -20,8 +20,9 @@ from snapfs.metadata.heads import Published
 from snapfs.metadata.replica import BLOCKS, Replica
 from snapfs.repository import pieces
 from snapfs.repository.parallel import gather
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
 from snapfs.stores.memory import MemoryStore
+from snapfs.stores.threaded import ThreadedStore
 from tests.build import Builder, built, file
 from tests.faulty import Fault, FaultyStore
 from tests.repository.machines import assert_replay_equal, log_of, machines, replayed
@@ -219,7 +220,7 @@ async def test_processes_that_catch_up_at_once_and_are_killed_end_equal(tmp_path
     """Several processes on one state, and some of them die between two pieces."""
     place = tmp_path / "store"
     place.mkdir()
-    store = DirectoryStore.at(place)
+    store = ThreadedStore(Files(place))
     async with built(store, tmp_path / "one") as one:
         await history(Builder(one), 12)
         await history(Builder(one, source="home"), 6)

@@ -15,11 +15,12 @@ from snapfs.errors import (
     PutConflictError,
 )
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.bucket import Bucket
+from snapfs.stores.files import Files
 from snapfs.stores.memory import MemoryStore
 from snapfs.stores.probe import honours_put_if_absent
 from snapfs.stores.retrying import Retrying
-from snapfs.stores.s3 import S3Store
+from snapfs.stores.threaded import ThreadedStore
 from tests.servers import S3Server
 
 BINARY = bytes(range(256)) * 3 + b"\r\n\0"
@@ -31,13 +32,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         case "memory":
             yield MemoryStore()
         case "directory":
-            yield await DirectoryStore.create(tmp_path / "repository")
+            yield ThreadedStore(Files.create(tmp_path / "repository"))
         case "retrying":
             yield Retrying(MemoryStore())
         case "s3":
             # Only this one starts the server; async fixtures cannot be had by name.
             server: S3Server = request.getfixturevalue("s3_env")
-            on_server = S3Store.at(server.bucket, uuid4().hex)
+            on_server = ThreadedStore(Bucket(server.bucket, uuid4().hex))
             yield on_server
             await on_server.aclose()
 
@@ -180,7 +181,7 @@ async def test_a_listing_is_in_order_of_bytes_across_folders(store: Store) -> No
 
 async def test_in_bytes_a_slash_comes_after_minus_and_dot(tmp_path: Path) -> None:
     wanted = ["a-b", "a.b", "a/-", "a/b-", "a/b/c", "a/b0", "a0"]
-    for store in (MemoryStore(), await DirectoryStore.create(tmp_path)):
+    for store in (MemoryStore(), ThreadedStore(Files.create(tmp_path))):
         await put_all(store, wanted[::-1])
         assert await names(store, "") == wanted == sorted(wanted)
         assert await names(store, "", "a-b") == wanted[1:]
@@ -199,7 +200,7 @@ async def test_prefix_and_after_choose(prefix: str, after: str, tmp_path: Path) 
         "packs/4/a",
     ]
     chosen = [name for name in wanted if name.startswith(prefix) and name > after]
-    for store in (MemoryStore(), await DirectoryStore.create(tmp_path)):
+    for store in (MemoryStore(), ThreadedStore(Files.create(tmp_path))):
         await put_all(store, wanted)
         assert await names(store, prefix, after) == chosen
 

@@ -18,15 +18,16 @@ from snapfs.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from snapfs.stores.directory import DirectoryStore
 from snapfs.stores.durable import TEMPORARY
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 
 Call = tuple[str, str]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> DirectoryStore:
-    return await DirectoryStore.create(tmp_path / "repository")
+async def store(tmp_path: Path) -> ThreadedStore:
+    return ThreadedStore(Files.create(tmp_path / "repository"))
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def modes_in(root: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(("if_absent", "naming"), [(True, "link"), (False, "rename")])
 async def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_caller(
-    store: DirectoryStore, calls: list[Call], if_absent: bool, naming: str
+    store: ThreadedStore, calls: list[Call], if_absent: bool, naming: str
 ) -> None:
     calls.clear()
     await store.put("packs/3f/a", b"content", if_absent=if_absent)
@@ -108,7 +109,7 @@ async def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_call
 
 
 async def test_folders_that_another_process_made_are_brought_to_the_disk_too(
-    store: DirectoryStore, root: Path, calls: list[Call]
+    store: ThreadedStore, root: Path, calls: list[Call]
 ) -> None:
     (root / "log").mkdir()
     calls.clear()
@@ -117,7 +118,7 @@ async def test_folders_that_another_process_made_are_brought_to_the_disk_too(
 
 
 async def test_a_loser_makes_the_winners_name_durable(
-    store: DirectoryStore, calls: list[Call]
+    store: ThreadedStore, calls: list[Call]
 ) -> None:
     await store.put("log/1", b"x")
     calls.clear()
@@ -152,7 +153,7 @@ BEFORE_THE_NAME = [
     ],
 )
 async def test_a_failure_before_the_name_leaves_nothing(
-    store: DirectoryStore,
+    store: ThreadedStore,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: str,
@@ -175,7 +176,7 @@ async def test_a_failure_before_the_name_leaves_nothing(
 
 @pytest.mark.parametrize("if_absent", [True, False])
 async def test_a_failure_after_the_name_is_told_and_the_object_is_whole(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch, if_absent: bool
+    store: ThreadedStore, root: Path, monkeypatch: pytest.MonkeyPatch, if_absent: bool
 ) -> None:
     breaks(monkeypatch, "fsync", errno.EIO, at=4)
     with pytest.raises(StoreError):
@@ -185,7 +186,7 @@ async def test_a_failure_after_the_name_is_told_and_the_object_is_whole(
 
 
 async def test_a_short_write_is_continued(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
@@ -194,7 +195,7 @@ async def test_a_short_write_is_continued(
 
 
 async def test_a_file_system_without_fsync_of_folders_is_good_enough(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breaks(monkeypatch, "fsync", errno.EINVAL, at=2)
     await store.put("a", b"x")
@@ -203,7 +204,7 @@ async def test_a_file_system_without_fsync_of_folders_is_good_enough(
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
 async def test_without_hard_links_an_exclusive_rename_does(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    store: ThreadedStore, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def no_links(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -217,7 +218,7 @@ async def test_without_hard_links_an_exclusive_rename_does(
 
 
 async def test_with_neither_links_nor_exclusive_rename_it_says_so(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breaks(monkeypatch, "link", errno.EPERM)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
@@ -227,7 +228,7 @@ async def test_with_neither_links_nor_exclusive_rename_it_says_so(
 
 
 async def test_a_read_that_is_cut_short_is_told(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put("a", b"content")
     real = os.pread
@@ -237,7 +238,7 @@ async def test_a_read_that_is_cut_short_is_told(
             await store.get("a", length=length)
 
 
-async def test_files_and_folders_are_their_users_alone(store: DirectoryStore, root: Path) -> None:
+async def test_files_and_folders_are_their_users_alone(store: ThreadedStore, root: Path) -> None:
     await store.put("packs/3f/a", b"x", if_absent=True)
     await store.put("packs/3f/b", b"x")
     assert modes_in(root) == {
@@ -250,7 +251,7 @@ async def test_files_and_folders_are_their_users_alone(store: DirectoryStore, ro
 
 
 async def test_a_missing_root_is_never_an_empty_store(tmp_path: Path) -> None:
-    store = DirectoryStore.at(tmp_path / "absent")
+    store = ThreadedStore(Files(tmp_path / "absent"))
     for verb in (
         lambda: store.get("a/b"),
         lambda: store.put("a", b""),
@@ -266,7 +267,7 @@ async def test_a_missing_root_is_never_an_empty_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
 async def test_what_is_forbidden_names_the_path_and_a_next_step(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    store: ThreadedStore, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     breaks(monkeypatch, "mkdir", code)
     with pytest.raises(StoreError) as caught:
@@ -276,16 +277,16 @@ async def test_what_is_forbidden_names_the_path_and_a_next_step(
 
 
 async def test_create_makes_parents_and_keeps_what_is_there(tmp_path: Path) -> None:
-    first = await DirectoryStore.create(tmp_path / "a/b/c")
+    first = ThreadedStore(Files.create(tmp_path / "a/b/c"))
     await first.put("x", b"1")
-    again = await DirectoryStore.create(tmp_path / "a/b/c")
+    again = ThreadedStore(Files.create(tmp_path / "a/b/c"))
     assert await again.get("x") == b"1"
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match="not a directory"):
-        await DirectoryStore.create(tmp_path / "file")
+        ThreadedStore(Files.create(tmp_path / "file"))
 
 
-async def test_a_listing_shows_nothing_but_objects(store: DirectoryStore, root: Path) -> None:
+async def test_a_listing_shows_nothing_but_objects(store: ThreadedStore, root: Path) -> None:
     await store.put("packs/a", b"x")
     (root / "packs" / f"{TEMPORARY}left").write_bytes(b"half")
     (root / "lost+found").mkdir()
@@ -295,7 +296,7 @@ async def test_a_listing_shows_nothing_but_objects(store: DirectoryStore, root: 
 
 
 async def test_a_listing_opens_only_the_folders_that_it_needs(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("log/1", "packs/3e/a", "packs/3f/a", "packs/40/a"):
         await store.put(name, b"")
@@ -315,7 +316,7 @@ async def test_a_listing_opens_only_the_folders_that_it_needs(
     assert opened == ["packs/3f"]
 
 
-async def test_sweeping_takes_old_temporaries_only(store: DirectoryStore, root: Path) -> None:
+async def test_sweeping_takes_old_temporaries_only(store: ThreadedStore, root: Path) -> None:
     await store.put("packs/a", b"x")
     for name, time in (("old", 1_000), ("young", 3_000)):
         path = root / "packs" / f"{TEMPORARY}{name}"
@@ -327,7 +328,7 @@ async def test_sweeping_takes_old_temporaries_only(store: DirectoryStore, root: 
 
 
 async def test_a_cancelled_caller_does_not_wait_for_the_disk(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, released = threading.Event(), threading.Event()
     real = os.fsync

@@ -6,9 +6,10 @@ import pytest
 import trio
 
 from snapfs.errors import ObjectExistsError, PutConflictError, StoreError
+from snapfs.stores.bucket import Bucket
 from snapfs.stores.memory import MemoryStore
 from snapfs.stores.probe import honours_put_if_absent
-from snapfs.stores.s3 import S3Store
+from snapfs.stores.threaded import ThreadedStore
 from tests.faulty import Fault, FaultyStore
 from tests.servers import S3Server
 
@@ -80,14 +81,16 @@ async def test_it_cleans_up_when_it_fails() -> None:
 @pytest.fixture
 async def unconditional(
     unconditional_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[S3Store]:
+) -> AsyncIterator[ThreadedStore]:
     for name, value in unconditional_s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    store = S3Store.at(unconditional_s3_server.bucket, "repository")
+    store = ThreadedStore(Bucket(unconditional_s3_server.bucket, "repository"))
     yield store
     await store.aclose()
 
 
-async def test_it_says_no_to_a_real_server_that_ignores_conditions(unconditional: S3Store) -> None:
+async def test_it_says_no_to_a_real_server_that_ignores_conditions(
+    unconditional: ThreadedStore,
+) -> None:
     assert not await honours_put_if_absent(unconditional, "token")
     assert [item async for item in unconditional.list("")] == []

@@ -17,8 +17,9 @@ from snapfs.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from snapfs.stores.s3 import S3Store
+from snapfs.stores.bucket import Bucket
 from snapfs.stores.s3_client import S3Settings
+from snapfs.stores.threaded import ThreadedStore
 from tests.servers import Canned, CannedServer, S3Server, canned_server, free_ports, s3_error
 
 
@@ -31,13 +32,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CannedServer]:
 
 
 @pytest.fixture
-async def store(server: CannedServer) -> AsyncIterator[S3Store]:
-    store = S3Store.at("bucket", "pre/fix")
+async def store(server: CannedServer) -> AsyncIterator[ThreadedStore]:
+    store = ThreadedStore(Bucket("bucket", "pre/fix"))
     yield store
     await store.aclose()
 
 
-VERBS: dict[str, Callable[[S3Store], object]] = {
+VERBS: dict[str, Callable[[ThreadedStore], object]] = {
     "get": lambda store: store.get("a"),
     "put": lambda store: store.put("a", b"x"),
     "put if absent": lambda store: store.put("a", b"x", if_absent=True),
@@ -61,7 +62,7 @@ ANSWERS = [
 ]
 
 
-async def test_a_put_says_what_the_body_is(store: S3Store, server: CannedServer) -> None:
+async def test_a_put_says_what_the_body_is(store: ThreadedStore, server: CannedServer) -> None:
     """By which a server refuses one that was damaged, or cut off, on its way up."""
     await store.put("a", b"content")
     await store.put("b", b"", if_absent=True)
@@ -72,7 +73,7 @@ async def test_a_put_says_what_the_body_is(store: S3Store, server: CannedServer)
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(("status", "code", "expected", "hint"), ANSWERS)
 async def test_each_refusal_is_translated_and_nothing_is_tried_twice(
-    store: S3Store,
+    store: ThreadedStore,
     server: CannedServer,
     verb: str,
     status: int,
@@ -102,7 +103,7 @@ async def test_each_refusal_is_translated_and_nothing_is_tried_twice(
     ],
 )
 async def test_what_means_something_to_one_verb(
-    store: S3Store,
+    store: ThreadedStore,
     server: CannedServer,
     verb: str,
     status: int,
@@ -116,7 +117,7 @@ async def test_what_means_something_to_one_verb(
 
 
 async def test_a_web_server_that_is_no_store_is_not_an_empty_store(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     server.answer = Canned(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
     with pytest.raises(StoreError) as caught:
@@ -127,7 +128,7 @@ async def test_a_web_server_that_is_no_store_is_not_an_empty_store(
 
 @pytest.mark.parametrize("length", [0, 40])
 async def test_a_refusal_that_is_cut_is_worth_another_try(
-    store: S3Store, server: CannedServer, length: int
+    store: ThreadedStore, server: CannedServer, length: int
 ) -> None:
     whole = s3_error(404, "NoSuchKey")
     server.answer = replace(whole, body=whole.body[:length], claims=len(whole.body))
@@ -136,14 +137,14 @@ async def test_a_refusal_that_is_cut_is_worth_another_try(
 
 
 async def test_deleting_what_is_absent_is_no_error_wherever_the_server_minds(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     server.answer = s3_error(404, "NoSuchKey")
     await store.delete("a")
 
 
 async def test_keys_have_the_bucket_in_the_path_and_the_prefix_in_front(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     await store.put("packs/3f/a", b"x")
     assert server.requests == [("PUT", "/bucket/pre/fix/packs/3f/a")]
@@ -152,7 +153,7 @@ async def test_keys_have_the_bucket_in_the_path_and_the_prefix_in_front(
 
 @pytest.mark.parametrize("length", [None, 10])
 async def test_a_body_that_is_cut_is_worth_another_try(
-    store: S3Store, server: CannedServer, length: int | None
+    store: ThreadedStore, server: CannedServer, length: int | None
 ) -> None:
     headers = {} if length is None else {"Content-Range": "bytes 0-9/10"}
     server.answer = Canned(206 if length else 200, b"12345", headers, claims=10)
@@ -161,7 +162,7 @@ async def test_a_body_that_is_cut_is_worth_another_try(
 
 
 async def test_a_range_that_is_shorter_than_asked_is_the_objects_fault(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     server.answer = Canned(206, b"12345", {"Content-Range": "bytes 0-4/5"})
     with pytest.raises(ObjectTooShortError):
@@ -169,7 +170,7 @@ async def test_a_range_that_is_shorter_than_asked_is_the_objects_fault(
 
 
 async def test_a_server_that_ignores_ranges_is_found_out(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     server.answer = Canned(200, b"0123456789")
     with pytest.raises(StoreError, match="does not give ranges"):
@@ -179,21 +180,23 @@ async def test_a_server_that_ignores_ranges_is_found_out(
 
 async def test_a_connection_that_stalls_ends_by_the_time_out(server: CannedServer) -> None:
     server.answer = Canned(200, b"1234", claims=10, stalls=True)
-    store = S3Store.at("bucket", settings=S3Settings(read_timeout=0.2))
+    store = ThreadedStore(Bucket("bucket", settings=S3Settings(read_timeout=0.2)))
     with trio.fail_after(10), pytest.raises(StoreUnavailableError):
         await store.get("a")
     await store.aclose()
 
 
 async def test_a_listing_that_breaks_off_is_worth_another_try(
-    store: S3Store, server: CannedServer
+    store: ThreadedStore, server: CannedServer
 ) -> None:
     server.answer = Canned(200, b"<ListBucketResult><Contents><Key>pre/fi", claims=39)
     with pytest.raises(StoreUnavailableError):
         await anext(store.list(""))
 
 
-async def test_a_listing_out_of_order_is_refused(store: S3Store, server: CannedServer) -> None:
+async def test_a_listing_out_of_order_is_refused(
+    store: ThreadedStore, server: CannedServer
+) -> None:
     item = "<Contents><Key>pre/fix/{}</Key><Size>1</Size></Contents>"
     body = f"<ListBucketResult>{item.format('b')}{item.format('a')}</ListBucketResult>"
     server.answer = Canned(200, body.encode())
@@ -202,7 +205,7 @@ async def test_a_listing_out_of_order_is_refused(store: S3Store, server: CannedS
 
 
 async def test_no_server_is_worth_another_try(
-    server: CannedServer, store: S3Store, monkeypatch: pytest.MonkeyPatch
+    server: CannedServer, store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(StoreUnavailableError):
@@ -210,7 +213,7 @@ async def test_no_server_is_worth_another_try(
 
 
 async def test_missing_credentials_say_what_to_set(
-    server: CannedServer, store: S3Store, monkeypatch: pytest.MonkeyPatch
+    server: CannedServer, store: ThreadedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -224,7 +227,11 @@ async def test_missing_credentials_say_what_to_set(
     ("name", "value"), [("AWS_ENDPOINT_URL", "nonsense"), ("AWS_PROFILE", "no-such-profile")]
 )
 async def test_a_wrong_setting_is_an_error_of_the_store(
-    server: CannedServer, store: S3Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    server: CannedServer,
+    store: ThreadedStore,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(StoreError) as caught:
@@ -233,7 +240,7 @@ async def test_a_wrong_setting_is_an_error_of_the_store(
 
 
 async def test_a_missing_bucket_of_a_real_server(s3_env: S3Server) -> None:
-    store = S3Store.at("no-such-bucket-here")
+    store = ThreadedStore(Bucket("no-such-bucket-here"))
     with pytest.raises(StoreError, match="no-such-bucket-here does not exist"):
         await store.get("a")
     await store.aclose()
@@ -243,7 +250,7 @@ async def test_wrong_keys_at_a_real_server(
     s3_env: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    store = S3Store.at(s3_env.bucket)
+    store = ThreadedStore(Bucket(s3_env.bucket))
     with pytest.raises(StoreError) as caught:
         await store.put("a", b"x")
     assert "credentials" in caught.value.hint

@@ -14,7 +14,8 @@ from snapfs.repository.repository import Repository, open_repository
 from snapfs.repository.state import Directories
 from snapfs.repository.world import World
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.formats.samples import CHEAP
 from tests.jobs.checking import assert_sound
 from tests.manifest import manifest_of_snapshot, manifest_of_tree
@@ -37,7 +38,7 @@ async def _opened(
     place: Place, passphrase: str, store: Store | None = None
 ) -> AsyncIterator[Repository]:
     directories = Directories(place.states / "state", place.states / "cache")
-    store = store or DirectoryStore.at(place.store)
+    store = store or ThreadedStore(Files(place.store))
     async with open_repository(store, directories, lambda: passphrase) as repository:
         yield repository
 
@@ -58,15 +59,15 @@ async def _works(place: Place, passphrase: str) -> None:
 
 async def _created(place: Place) -> None:
     with suppress(RepositoryExistsError):  # the kill came after the first record
-        await _init(place, DirectoryStore.at(place.store))
-    listed = [item.name async for item in DirectoryStore.at(place.store).list(objects.LOG)]
+        await _init(place, ThreadedStore(Files(place.store)))
+    listed = [item.name async for item in ThreadedStore(Files(place.store)).list(objects.LOG)]
     assert listed == [objects.record(records.FIRST)]
     await _works(place, _OLD)
 
 
 async def _old_alone(place: Place) -> None:
     populate(place.tree)
-    await _init(place, DirectoryStore.at(place.store))
+    await _init(place, ThreadedStore(Files(place.store)))
     async with _opened(place, _OLD) as repository:
         await keys.add_passphrase(
             repository.store, repository.keys, _LABEL, _LABEL, World(), derivation=CHEAP
@@ -103,20 +104,20 @@ async def _opens(place: Place, passphrase: str) -> bool:
 
 async def _old_opens(place: Place) -> None:
     await _works(place, _OLD)
-    await _add(place, DirectoryStore.at(place.store))
+    await _add(place, ThreadedStore(Files(place.store)))
     await _works(place, _NEW)
 
 
 async def _old_or_new_opens(place: Place) -> None:
     if await _opens(place, _OLD):
-        await _change(place, DirectoryStore.at(place.store))
+        await _change(place, ThreadedStore(Files(place.store)))
     assert not await _opens(place, _OLD)
     await _works(place, _NEW)
 
 
 async def _others_open(place: Place) -> None:
     if await _opens(place, _LABEL):
-        await _remove(place, DirectoryStore.at(place.store))
+        await _remove(place, ThreadedStore(Files(place.store)))
     assert not await _opens(place, _LABEL)
     await _works(place, _OLD)
 

@@ -22,7 +22,8 @@ from unittest.mock import patch
 import trio
 
 from snapfs.formats import packs
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.trust.killing import Clock, MortalStore, mortal_commits, mortal_names
 from tests.trust.place import Place, Scene
 from tests.trust.stage import SCENES
@@ -58,7 +59,7 @@ async def _play(scene: Scene, place: Place, moment: int) -> None:
         stack.enter_context(mortal_commits(clock))
         if scene.names:
             stack.enter_context(mortal_names(clock))
-        await scene.job(place, MortalStore(DirectoryStore.at(place.store), place.store, clock))
+        await scene.job(place, MortalStore(ThreadedStore(Files(place.store)), place.store, clock))
 
 
 def _apart(work: Callable[[], Awaitable[None]]) -> int:

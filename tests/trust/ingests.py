@@ -2,7 +2,8 @@
 
 from snapfs.jobs.tag import tag
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.trust.place import (
     FIRST_HOST,
     SECOND_HOST,
@@ -71,7 +72,7 @@ async def _tagged_or_not(place: Place) -> None:
         found = [snapshot.tags for snapshot in host.repository.snapshots.stream()]
         # All of it is one record.
         assert found in ([(), ("second",)], [("new",), ("new",)])
-    await _tag(place, DirectoryStore.at(place.store))
+    await _tag(place, ThreadedStore(Files(place.store)))
     await goes_on(place)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from snapfs.formats import objects
 from snapfs.model.identity import Commit
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.jobs.checking import assert_sound
 from tests.jobs.repairing import QUICK, repaired
 from tests.trust.place import FIRST_HOST, SECOND_HOST, Place, Scene, goes_on, two_snapshots
@@ -30,7 +31,7 @@ async def _put_back(place: Place, store: Store) -> None:
 
 
 async def _all_is_back(place: Place) -> None:
-    await _put_back(place, DirectoryStore.at(place.store))
+    await _put_back(place, ThreadedStore(Files(place.store)))
     await goes_on(place)
 
 
@@ -40,7 +41,7 @@ async def _give_up(place: Place, store: Store) -> None:
 
 async def _goes_on_without(place: Place) -> None:
     """Another repair ends it, and what is captured from then on is there."""
-    store = DirectoryStore.at(place.store)
+    store = ThreadedStore(Files(place.store))
     await _give_up(place, store)
     async with place.machine(host=SECOND_HOST) as host:
         await host.repository.catch_up_all()

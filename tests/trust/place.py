@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.jobs.checking import assert_sound, put_keys
 from tests.jobs.ingesting import Machine, machine
 from tests.manifest import Kept, manifest_of_tree
@@ -43,7 +44,7 @@ class Place:
         self, store: Store | None = None, host: str = FIRST_HOST
     ) -> AbstractAsyncContextManager[Machine]:
         """A host with its state here, whose store may be another than the plain one."""
-        store = store or DirectoryStore.at(self.store)
+        store = store or ThreadedStore(Files(self.store))
         return machine(store, self.states / host, self.tree, host=host)
 
     def remember(self, kept: Kept) -> None:
@@ -99,7 +100,7 @@ def change(tree: Path) -> None:
 async def new_repository(place: Place) -> AsyncIterator[Machine]:
     """A host, the tree as it is at first, and an empty repository. Its snapshots are remembered."""
     populate(place.tree)
-    await put_keys(DirectoryStore.at(place.store))
+    await put_keys(ThreadedStore(Files(place.store)))
     async with place.machine() as host:
         yield host
         place.remember(host.kept)

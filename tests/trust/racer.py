@@ -25,7 +25,8 @@ from snapfs.jobs.prune.job import prune
 from snapfs.jobs.prune.options import DAY_NS, PruneOptions
 from snapfs.model.pruning import PrunePolicy
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.faulty import FaultyStore
 from tests.trust.worker import Worker
 
@@ -103,7 +104,7 @@ async def _race(folder: Path, place: Path, number: int) -> None:
     longest = _CAPTURES
     if number == PRUNER:
         act, longest = take_away, _PRUNES
-    store = PausingStore(DirectoryStore.at(place), chance, longest)
+    store = PausingStore(ThreadedStore(Files(place)), chance, longest)
     worker = Worker(folder, number, store, chance)
     while True:
         await act(worker)

@@ -12,7 +12,8 @@ from snapfs.jobs.restore.directory import TEMPORARY
 from snapfs.model.identity import Attempt
 from snapfs.model.pruning import PrunePolicy
 from snapfs.stores.base import Store
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.jobs.checking import assert_sound
 from tests.manifest import manifest_of_tree
 from tests.trust.place import (
@@ -55,7 +56,7 @@ async def _whole_files_alone(place: Place) -> None:
             data = path.read_bytes()
             assert data in (b"old content of the target", (place.tree / path_of(name)).read_bytes())
             assert name in wanted
-    await _restore(place, DirectoryStore.at(place.store))
+    await _restore(place, ThreadedStore(Files(place.store)))
     # The second one also takes away what the first one left under temporary names.
     assert manifest_of_tree(place.target) == wanted
     await goes_on(place)
@@ -85,7 +86,7 @@ async def _much_to_take(place: Place) -> None:
 
 async def _condemned_already(place: Place) -> None:
     await _much_to_take(place)
-    await _prune(place, DirectoryStore.at(place.store), wait_ns=DAY_NS)
+    await _prune(place, ThreadedStore(Files(place.store)), wait_ns=DAY_NS)
 
 
 async def _prune(place: Place, store: Store, *, wait_ns: int = 0) -> None:
@@ -109,7 +110,7 @@ async def _pruned_in_the_end(place: Place) -> None:
     await goes_on(place)
     # What the first run finds left over, it condemns; the second deletes what that one copied.
     for _ in range(2):
-        await _prune(place, DirectoryStore.at(place.store))
+        await _prune(place, ThreadedStore(Files(place.store)))
     async with place.machine() as host:
         report = await assert_sound(host.repository)
         assert report.orphans is not None

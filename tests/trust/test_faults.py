@@ -15,10 +15,11 @@ import pytest
 
 from snapfs.errors import StoreError
 from snapfs.stores.base import Store
+from snapfs.stores.bucket import Bucket
 from snapfs.stores.policy import RetryPolicy
 from snapfs.stores.retrying import Retrying
-from snapfs.stores.s3 import S3Store
 from snapfs.stores.s3_client import S3Settings
+from snapfs.stores.threaded import ThreadedStore
 from tests.jobs.checking import assert_sound, put_keys
 from tests.jobs.ingesting import Machine, machine
 from tests.proxy import Failure, Kind, Proxy, proxy
@@ -81,7 +82,7 @@ class Pair:
 async def pair(folder: Path, between: Proxy, bucket: str, *, patient: bool) -> AsyncIterator[Pair]:
     """Two hosts with an empty repository; one of them tries again by itself."""
     prefix = uuid4().hex
-    plain = [S3Store.at(bucket, prefix, settings=_SETTINGS) for _ in range(2)]
+    plain = [ThreadedStore(Bucket(bucket, prefix, settings=_SETTINGS)) for _ in range(2)]
     patience = [Retrying(store, policy=_POLICY) for store in plain]
     one, other = (patience[0], plain[1]) if patient else (plain[0], patience[1])
     populate(folder / "tree")

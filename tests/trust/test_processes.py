@@ -10,7 +10,8 @@ from pathlib import Path
 
 import trio
 
-from snapfs.stores.s3 import S3Store
+from snapfs.stores.bucket import Bucket
+from snapfs.stores.threaded import ThreadedStore
 from tests.servers import S3Server
 from tests.trust.conftest import Tally
 from tests.trust.worker import begin, verify
@@ -23,7 +24,7 @@ _WITHIN = 120 + 5 * _ROUNDS
 
 
 def test_processes_at_once(s3_env: S3Server, s3_url: str, tmp_path: Path, tally: Tally) -> None:
-    store = S3Store.at(s3_env.bucket, s3_url.rpartition("/")[2])
+    store = ThreadedStore(Bucket(s3_env.bucket, s3_url.rpartition("/")[2]))
     trio.run(begin, store, tmp_path)
     command = [sys.executable, "-m", "tests.trust.worker", str(tmp_path), s3_url, str(_ROUNDS)]
     running = [

@@ -21,7 +21,8 @@ import trio
 
 from snapfs.formats.records import Condemn, Delete, Gone, Ingest
 from snapfs.model.identity import Commit
-from snapfs.stores.directory import DirectoryStore
+from snapfs.stores.files import Files
+from snapfs.stores.threaded import ThreadedStore
 from tests.trust.conftest import Tally
 from tests.trust.racer import PRUNER
 from tests.trust.worker import Notes, Worker, begin, verify
@@ -116,7 +117,7 @@ def _race() -> Iterator[Race]:
 async def _met(race: Race) -> Counter[str]:
     """What the log has of them coming between each other."""
     met: Counter[str] = Counter()
-    async with Worker(race.folder, 98, DirectoryStore.at(race.store)).open() as host:
+    async with Worker(race.folder, 98, ThreadedStore(Files(race.store))).open() as host:
         await host.repository.catch_up_all()
         for number in range(1, host.repository.replica.tip().number + 1):
             match host.repository.replica.head(Commit(number)).body:
@@ -135,7 +136,7 @@ async def _met(race: Race) -> Counter[str]:
 
 def test_nothing_is_lost_to_a_prune_that_waits_for_nothing(tally: Tally) -> None:
     with _race() as race:
-        store = DirectoryStore.at(race.store)
+        store = ThreadedStore(Files(race.store))
         trio.run(begin, store, race.folder)
         rounds = _ROUNDS
         race.run(rounds)
