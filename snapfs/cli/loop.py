@@ -8,6 +8,7 @@ import click
 import trio
 
 from snapfs.cli.memory import use_memory_well
+from snapfs.repository.cores import Cores, keep_awake_while_busy
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ async def _until_signalled(command: Callable[[], Awaitable[T]]) -> T:
     with trio.open_signal_receiver(*_ENDING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope, received)
+            nursery.start_soon(keep_awake_while_busy, Cores())
             results.append(await command())
             nursery.cancel_scope.cancel()
     if received or not results:

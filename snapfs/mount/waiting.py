@@ -4,7 +4,7 @@ A program that walks a tree asks for one thing after the other, each as soon as 
 the last. To go round the loop between them takes longer than most answers do, and so does being
 woken, above all on another core that has gone idle. So whoever has answered looks at the descriptor
 again and again for a moment, unless requests are under way that need the loop, and never longer
-than a turn.
+than a turn. While many requests come, cores are kept awake if they may be (`cores`).
 
 pyfuse3 finds trio by a name in its module, by which its own asyncio mode replaces it as well.
 """
@@ -20,10 +20,16 @@ from weakref import WeakSet
 import pyfuse3
 import trio
 
+from snapfs.repository.cores import Cores
+
 _PATIENCE = 0.000_2
 "seconds for which the next request is waited for"
 _TURN = 0.002
 "seconds after which all other tasks of the loop have their turn"
+_MANY = 16
+"requests, one soon after the other, for which it is worth keeping cores awake"
+_QUIET = 0.05
+"seconds without a request after which they are not soon after the other"
 _MOST_DESCRIPTORS = 1024
 "select(2) knows no higher ones"
 
@@ -31,7 +37,8 @@ _MOST_DESCRIPTORS = 1024
 @contextmanager
 def waiting_eagerly() -> Iterator[None]:
     """Have pyfuse3 wait for requests like this."""
-    waiting = Waiting()
+    cores = Cores()
+    waiting = Waiting(cores)
     lowlevel = SimpleNamespace(**vars(trio.lowlevel) | {"wait_readable": waiting.wait_readable})
     replaced = vars(trio) | {"lowlevel": lowlevel, "Lock": lambda: waiting}
     vars(pyfuse3)["trio"] = SimpleNamespace(**replaced)
@@ -39,12 +46,16 @@ def waiting_eagerly() -> Iterator[None]:
         yield
     finally:
         vars(pyfuse3)["trio"] = trio
+        cores.let_halt()
 
 
 class Waiting:
     """The lock of pyfuse3's workers, which one of them has while it waits; and that waiting."""
 
-    def __init__(self) -> None:
+    def __init__(self, cores: Cores) -> None:
+        self._cores = cores
+        self._came = 0
+        "requests, since there were none for a while"
         self._taken = False
         self._others = trio.lowlevel.ParkingLot()
         self._busy: WeakSet[trio.lowlevel.Task] = WeakSet()
@@ -70,6 +81,7 @@ class Waiting:
 
     async def wait_readable(self, descriptor: int) -> None:
         """Return when the kernel has a request. Raises what trio's raises."""
+        self._came += 1
         if (
             not self._busy
             and time.monotonic() < self._turn_ends
@@ -77,7 +89,14 @@ class Waiting:
             and _comes_soon(descriptor)
         ):
             return
-        await trio.lowlevel.wait_readable(descriptor)
+        if self._came > _MANY:
+            self._cores.keep_awake()
+        with trio.move_on_after(_QUIET) as soon:
+            await trio.lowlevel.wait_readable(descriptor)
+        if soon.cancelled_caught:
+            self._came = 0
+            self._cores.let_halt()
+            await trio.lowlevel.wait_readable(descriptor)
         self._turn_ends = time.monotonic() + _TURN
 
 

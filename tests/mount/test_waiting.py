@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -9,6 +10,10 @@ import trio.testing
 
 from snapfs.mount import waiting as waiting_module
 from snapfs.mount.waiting import Waiting
+from snapfs.repository.cores import Cores
+
+_CORES = Cores(driver=Path("/nowhere"))
+"of which nothing can be asked: see test_cores"
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ async def test_a_request_that_comes_soon_is_taken_without_the_loop(
 ) -> None:
     monkeypatch.setattr(waiting_module, "_TURN", 60.0)
     reading, writing = pipe
-    waiting = Waiting()
+    waiting = Waiting(_CORES)
     os.write(writing, b"1")
     async with waiting:
         await waiting.wait_readable(reading)
@@ -44,7 +49,7 @@ async def test_a_request_that_comes_soon_is_taken_without_the_loop(
 
 async def test_others_have_their_turn_while_requests_never_end(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    waiting, waits, turns = Waiting(), 0, 0
+    waiting, waits, turns = Waiting(_CORES), 0, 0
 
     async def look_on() -> None:
         nonlocal turns
@@ -68,7 +73,7 @@ async def test_a_worker_that_is_long_about_it_holds_nobody_up(
     pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
 ) -> None:
     reading, writing = pipe
-    waiting, served = Waiting(), list[str]()
+    waiting, served = Waiting(_CORES), list[str]()
     async with trio.open_nursery() as nursery:
         for name in ("a", "b", "c"):
             nursery.start_soon(_serve, waiting, reading, served, name)
@@ -87,7 +92,7 @@ async def test_while_a_request_is_under_way_the_loop_is_not_held(
     pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
 ) -> None:
     reading, writing = pipe
-    waiting = Waiting()
+    waiting = Waiting(_CORES)
     os.write(writing, b"1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_serve, waiting, reading, [], "slow")
@@ -104,7 +109,7 @@ async def test_while_a_request_is_under_way_the_loop_is_not_held(
 async def test_who_waits_can_be_ended(
     pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
 ) -> None:
-    waiting, served = Waiting(), list[str]()
+    waiting, served = Waiting(_CORES), list[str]()
     with trio.move_on_after(0.05) as scope:
         async with trio.open_nursery() as nursery:
             for name in ("a", "b"):
