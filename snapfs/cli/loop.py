@@ -1,7 +1,8 @@
 """The event loop that a command runs in, to its end or until a signal ends it."""
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
@@ -21,20 +22,44 @@ def run(command: Callable[[], Awaitable[T]]) -> T:
     What tasks raise comes as an exception group.
     """
     use_memory_well()
-    return trio.run(_until_signalled, command)
-
-
-async def _until_signalled(command: Callable[[], Awaitable[T]]) -> T:
-    results: list[T] = []
     received: list[int] = []
+    with _noting(received):
+        result = trio.run(_until_signalled, command, received)
+        if received:
+            # Also where it came as the command ended: there may be more to do with its result.
+            raise click.Abort
+        return result
+
+
+@contextmanager
+def _noting(received: list[int]) -> Iterator[None]:
+    """Note signals that come while the loop is made or taken down, and nothing receives them.
+
+    An exception out of a handler, which is what a question has for SIGTERM, would meet trio there
+    in the middle of its own work.
+    """
+    before = {
+        ending: signal.signal(ending, lambda number, _: received.append(number))
+        for ending in _ENDING
+    }
+    try:
+        yield
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
+
+
+async def _until_signalled(command: Callable[[], Awaitable[T]], received: list[int]) -> T:
+    results: list[T] = []
     with trio.open_signal_receiver(*_ENDING) as signals:
+        if received:
+            raise click.Abort
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope, received)
             nursery.start_soon(keep_awake_while_busy, Cores())
             results.append(await command())
             nursery.cancel_scope.cancel()
-    if received or not results:
-        # Also where it came as the command ended: there may be more to do with its result.
+    if not results:
         raise click.Abort
     return results[0]
 
