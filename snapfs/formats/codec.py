@@ -1,12 +1,17 @@
-"""Compression of one run of bytes: none or zstd, whichever is worth it."""
+"""Compression of one run of bytes: none or zstd, whichever is worth it.
+
+The library is loaded at its first use: questions have none for it.
+"""
 
 import enum
 import threading
-
-import zstandard
+from typing import TYPE_CHECKING
 
 from snapfs.errors import FormatError
 from snapfs.formats import limits
+
+if TYPE_CHECKING:
+    import zstandard
 
 DEFAULT_LEVEL = 3
 
@@ -16,7 +21,7 @@ class _OfThread(threading.local):
     segment means more than a megabyte that the kernel clears and takes back again."""
 
     level: int | None = None
-    compressor: zstandard.ZstdCompressor
+    compressor: "zstandard.ZstdCompressor"
 
 
 _mine = _OfThread()
@@ -35,6 +40,8 @@ def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
     Reading back plain bytes is faster, and a 32nd is not worth a decompression on each read.
     """
     if _mine.level != level:
+        import zstandard
+
         _mine.compressor, _mine.level = zstandard.ZstdCompressor(level=level), level
     packed = _mine.compressor.compress(plain)
     if len(packed) > len(plain) - len(plain) // 32:
@@ -60,6 +67,8 @@ def decompress(codec: int, packed: bytes | memoryview, plain_length: int) -> byt
 
 
 def _unzstd(packed: bytes | memoryview, plain_length: int) -> bytes:
+    import zstandard
+
     try:
         # The frame states its size itself, and the library would allocate by that statement.
         frame = zstandard.get_frame_parameters(packed)

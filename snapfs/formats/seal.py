@@ -19,11 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from snapfs.errors import FormatError, NewerFormatError
-from snapfs.formats import codec
+from snapfs.formats import aead, codec
 from snapfs.model.identity import RepositoryId
 
 MAGIC = b"SNAPFS"
@@ -99,9 +97,9 @@ class ObjectKeys:
     context: Context
     keys: Mapping[Purpose, bytes]
 
-    def cipher(self, purpose: Purpose) -> AESGCM:
+    def of(self, purpose: Purpose) -> bytes:
         try:
-            return AESGCM(self.keys[purpose])
+            return self.keys[purpose]
         except KeyError:
             raise FormatError(f"{self.context.name}: has no key for {purpose.name}") from None
 
@@ -157,7 +155,7 @@ def seal_section(
     padding = bytes(padme(length) - length) if padded else b""
     plain = b"".join((_SECTION.pack(method, plain_length, len(data)), data, padding))
     bound = _bind(keys.context, purpose, index, last)
-    return keys.cipher(purpose).encrypt(_nonce(index), plain, bound)
+    return aead.encrypt(keys.of(purpose), _nonce(index), plain, bound)
 
 
 def open_section(
@@ -170,11 +168,11 @@ def open_section(
     limit: int,
 ) -> bytes:
     """The plain bytes of a section, at most `limit` of them. FormatError where it is not sound."""
-    cipher = keys.cipher(purpose)
+    key = keys.of(purpose)
     bound = _bind(keys.context, purpose, index, last)
     try:
-        plain = cipher.decrypt(_nonce(index), sealed, bound)
-    except (InvalidTag, ValueError, OverflowError) as error:
+        plain = aead.decrypt(key, _nonce(index), sealed, bound)
+    except aead.UnsoundError as error:
         raise FormatError(
             f"{keys.context.name}: section {index} is damaged or belongs elsewhere"
         ) from error
@@ -224,7 +222,7 @@ def _wrap(
     salt = random(_SALT_LENGTH)
     bound = _bind_wrap(context, purpose, _METHOD_EPOCH_KEY, epoch)
     kek = blake3(bound + salt, key=epoch_key).digest()
-    sealed = AESGCM(kek).encrypt(bytes(12), key, bound)
+    sealed = aead.encrypt(kek, bytes(12), key, bound)
     return _WRAP.pack(purpose, _METHOD_EPOCH_KEY, epoch, _WRAP_BODY) + salt + sealed
 
 
@@ -243,8 +241,8 @@ def _unwrap(
     bound = _bind_wrap(context, purpose, _METHOD_EPOCH_KEY, epoch)
     kek = blake3(bound + body[:_SALT_LENGTH], key=epoch_key).digest()
     try:
-        key = AESGCM(kek).decrypt(bytes(12), body[_SALT_LENGTH:], bound)
-    except (InvalidTag, ValueError) as error:
+        key = aead.decrypt(kek, bytes(12), body[_SALT_LENGTH:], bound)
+    except aead.UnsoundError as error:
         raise FormatError(
             f"{context.name}: its header is damaged, or it belongs elsewhere"
         ) from error

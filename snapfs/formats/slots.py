@@ -13,12 +13,9 @@ from collections.abc import Callable
 
 import msgspec
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from snapfs.errors import FormatError, NewerFormatError, UsageError
-from snapfs.formats import limits
+from snapfs.formats import aead, limits
 from snapfs.formats.seal import KEY_LENGTH, TAG_LENGTH, Random
 
 _FORMAT = 1
@@ -107,7 +104,7 @@ def create(
     salt = base64.b64encode(random(_SALT_LENGTH)).decode()
     public = _Public(_FORMAT, kind, label, created, derivation, salt)
     key = derive(recipe_of(public), secret)
-    wrapped = AESGCM(key).encrypt(bytes(12), master_key, _bind(public, marker))
+    wrapped = aead.encrypt(key, bytes(12), master_key, _bind(public, marker))
     fields = {name: getattr(public, name) for name in public.__struct_fields__}
     slot = KeySlot(**fields, master_key=base64.b64encode(wrapped).decode())
     return msgspec.json.format(msgspec.json.encode(slot), indent=2) + b"\n"
@@ -163,8 +160,8 @@ def open_slot(
     wrapped = base64.b64decode(slot.master_key)
     try:
         key = (derive_key or derive)(recipe_of(slot), secret)
-        return AESGCM(key).decrypt(bytes(12), wrapped, _bind(slot, marker))
-    except (InvalidTag, UsageError):
+        return aead.decrypt(key, bytes(12), wrapped, _bind(slot, marker))
+    except (aead.UnsoundError, UsageError):
         return None
     except MemoryError as error:
         raise FormatError(f"a key slot asks for {slot.argon2id.memory} KiB of memory") from error
@@ -201,6 +198,8 @@ def derive(recipe: Recipe, secret: str) -> bytes:
 
     Raises UsageError for a secret that is none of this kind, MemoryError.
     """
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # see `aead`
+
     kdf = recipe.argon2id
     return Argon2id(
         salt=base64.b64decode(recipe.salt),

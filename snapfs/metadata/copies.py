@@ -10,7 +10,6 @@ from blake3 import blake3
 
 from snapfs.formats import objects
 from snapfs.metadata.database import Database
-from snapfs.metadata.superseded import parts_in_use, superseded_until
 
 SCHEMA = "copies.sql"
 VERSION = 1
@@ -69,6 +68,9 @@ class Copies:
 
         Among them those of a base that was never published.
         """
+        # With all that knows of bases, for which who only reads copies has no use.
+        from snapfs.metadata.superseded import parts_in_use, superseded_until
+
         until = superseded_until(replica)
         if until is None or self.db.row("SELECT 1 FROM tidied WHERE until = ?", (until,)):
             return

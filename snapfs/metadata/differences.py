@@ -12,8 +12,8 @@ from itertools import groupby, islice
 from typing import TypeAlias
 
 from snapfs.metadata.database import Database
-from snapfs.metadata.entries import join
 from snapfs.metadata.moments import Moment
+from snapfs.metadata.names import join
 from snapfs.metadata.sameness import Sameness
 from snapfs.metadata.successive import Change, Successive
 from snapfs.metadata.tree import Entry, Node, Tree

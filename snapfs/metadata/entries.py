@@ -12,13 +12,10 @@ from snapfs.metadata import contents
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.fates import DELETING
+from snapfs.metadata.names import ANCHOR, BY_NAME, ROOT, join
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 
-ANCHOR = b""
-ROOT = b"/"
-BY_NAME = "SELECT number FROM directory WHERE parent = ? AND name = ? AND parent <> 0"
-"the last condition is that of the index, which SQLite cannot see in a bound value"
 _REMEMBERED = 4096
 "directories whose numbers are kept at hand; deltas come in order of path"
 
@@ -248,13 +245,6 @@ class _Piece:
         if len(self.numbers) >= _REMEMBERED:
             self.numbers.clear()
         self.numbers[path] = number
-
-
-def join(directory: bytes, name: bytes) -> bytes:
-    """The path of a directory's entry; the anchor's one entry is the root."""
-    if directory == ANCHOR:
-        return name
-    return directory + name if directory == ROOT else directory + b"/" + name
 
 
 def _found(row: Row | None, what: str) -> Row:

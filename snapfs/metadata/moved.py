@@ -11,7 +11,7 @@ import msgspec
 from snapfs.errors import DeltaVoidError
 from snapfs.formats.records import Condemn, Head, Mend
 from snapfs.metadata.database import Database
-from snapfs.metadata.replica import BLOCKS
+from snapfs.metadata.position import BLOCKS
 from snapfs.model.identity import Commit
 
 _head_decoder = msgspec.msgpack.Decoder(Head)

@@ -1,7 +1,7 @@
 """Paths of directories, looked up once while they are in use; and directories by their paths."""
 
 from snapfs.metadata.database import Database
-from snapfs.metadata.entries import ANCHOR, ROOT, join
+from snapfs.metadata.names import ANCHOR, ROOT, join
 from snapfs.metadata.tree import Tree
 from snapfs.model.identity import DirectoryNumber
 

@@ -1,7 +1,7 @@
 """The replica as a whole: its position in the log, its streams, and the pieces they wait for."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,30 +13,20 @@ from snapfs.formats import records
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
 from snapfs.formats.records import Head, Ingest
-from snapfs.metadata import standins
+from snapfs.metadata import position, standins
 from snapfs.metadata.baseloading import BaseLoading, cursor_of
 from snapfs.metadata.bases import Standpoint, base_body, newest_base
 from snapfs.metadata.blocks import apply_blocks
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.entries import Bases, apply_entries
 from snapfs.metadata.heads import Published, apply_heads, check_body
+from snapfs.metadata.position import BLOCKS, Tip
 from snapfs.metadata.schema import SCHEMA, VERSION
-from snapfs.model.identity import NO_COMMIT, OPEN, Commit
+from snapfs.model.identity import OPEN, Commit
 
 AnyPart: TypeAlias = BlockPart | EntryPart | BasePart
-BLOCKS = 0
-"the stream of block parts; a source's number is the stream of its entries"
-
 _head_decoder = msgspec.msgpack.Decoder(Head)
 _ref_decoder = msgspec.msgpack.Decoder(PartRef)
-
-
-@dataclass(frozen=True, slots=True)
-class Tip:
-    """The last record that a replica knows."""
-
-    number: Commit
-    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +70,8 @@ class Replica:
         return replica
 
     def tip(self) -> Tip:
-        """The last record known; number 0 where there is none."""
-        return _tip(self._reading)
+        """See `position.tip`."""
+        return position.tip(self._reading)
 
     def attempt(self, attempt: bytes) -> Commit | None:
         """The number of the record that this attempt became."""
@@ -102,9 +92,8 @@ class Replica:
             apply_heads(self.db, published)
 
     def fact(self, name: str) -> str | None:
-        """A fact about the repository: see the table."""
-        row = self._reading.row("SELECT value FROM fact WHERE name = ?", (name,))
-        return str(row[0]) if row else None
+        """See `position.fact`."""
+        return position.fact(self._reading, name)
 
     def pending(self, stream: int, limit: int) -> list[Piece]:
         """The next pieces that a stream has to apply, in order, at most `limit`.
@@ -115,7 +104,7 @@ class Replica:
         """
         with self._writing:
             # The end comes first: a record that another process adds from here on is not passed.
-            end = _tip(self.db).number + 1
+            end = position.tip(self.db).number + 1
             if stream != BLOCKS:
                 end = min(end, self._cursor(BLOCKS)[0])
             pieces = self._pieces_to_base(stream, limit, end)
@@ -237,26 +226,18 @@ class Replica:
         return standins.is_needed(self.db, base)
 
     def streams(self) -> list[int]:
-        """All streams: that of the blocks, and those of the entries of each known source."""
-        return [BLOCKS, *(row[0] for row in self.db.rows("SELECT number FROM source"))]
+        """See `position.streams`."""
+        return position.streams(self.db)
 
     def is_whole(self) -> bool:
         """Whether all streams stand at the last record. Looks, and moves none."""
-        sources = self._reading.rows("SELECT number FROM source")
-        return self.stand_at_tip([BLOCKS, *(row[0] for row in sources)])
-
-    def stand_at_tip(self, streams: Iterable[int]) -> bool:
-        """Whether these streams have nothing to apply. Looks, and moves none."""
-        behind = self._reading.row(
-            "SELECT 1 FROM json_each(?) WHERE value NOT IN"
-            " (SELECT stream FROM cursor WHERE record > ?) LIMIT 1",
-            (msgspec.json.encode([*streams]).decode(), self.tip().number),
-        )
-        return behind is None
+        return position.stand_at_tip(self._reading, position.streams(self._reading))
 
     def is_current(self, stream: int) -> bool:
         """Whether a stream has applied all that the known heads name."""
-        return not self.pending(stream, 1) and self._cursor(stream)[0] > _tip(self.db).number
+        return (
+            not self.pending(stream, 1) and self._cursor(stream)[0] > position.tip(self.db).number
+        )
 
     def _apply_blocks(self, piece: Piece, part: BlockPart) -> None:
         row = self._log_row(piece.record)
@@ -314,11 +295,6 @@ class Replica:
 
 def _refs(head: Head, stream: int) -> tuple[PartRef, ...]:
     return records.part_refs(head.body)[0 if stream == BLOCKS else 1]
-
-
-def _tip(db: Database) -> Tip:
-    row = db.row("SELECT number, hash FROM log ORDER BY number DESC LIMIT 1")
-    return Tip(Commit(row[0]), row[1]) if row else Tip(NO_COMMIT, records.NO_HASH)
 
 
 def _head(db: Database, number: Commit) -> Head:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.entries import join
+from snapfs.metadata.names import join
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.tree import NODE, Node, node_of
 

@@ -6,7 +6,7 @@ import msgspec
 
 from snapfs.metadata import contents, lookups
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.entries import BY_NAME
+from snapfs.metadata.names import BY_NAME
 from snapfs.model.attributes import NANOSECONDS, Attributes
 from snapfs.model.content import Content, Extent, Listed, Stored
 from snapfs.model.identity import OPEN, Commit, DirectoryNumber, NodeNumber

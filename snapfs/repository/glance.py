@@ -14,9 +14,10 @@ from functools import partial
 
 from snapfs.errors import ObjectNotFoundError, SnapfsError
 from snapfs.formats import objects, parts
+from snapfs.metadata import position
 from snapfs.metadata.copies import Copies
 from snapfs.metadata.database import Database
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.model.identity import NO_COMMIT, Commit, RepositoryId
 from snapfs.repository import levels
@@ -42,13 +43,12 @@ class Glanced:
     slot: str
     "the slot that the passphrase opens"
     snapshots: Snapshots
-    _replica: Replica
     lost: None = field(init=False, default=None)
 
     async def look(self, sources: Iterable[int] | None = (), *, blocks: bool = True) -> None:
         """As `Repository.look`, where there is nothing to do; BehindError elsewhere."""
-        streams = self._replica.streams() if sources is None else [*sources]
-        if (streams or blocks) and not self._replica.stand_at_tip({BLOCKS, *streams}):
+        streams = position.streams(self.db) if sources is None else [*sources]
+        if (streams or blocks) and not position.stand_at_tip(self.db, {BLOCKS, *streams}):
             raise BehindError("the view lacks parts of what the log names")
 
 
@@ -67,26 +67,25 @@ def glance(store: Verbs, directories: Directories, ahead: Ahead, world: World) -
         try:
             state = State(directories, place.repository)
             db = stack.enter_context(Database.open_readonly(state.replica))
-            replica = Replica(db)
             with Database.open_readonly(state.copies) as kept:
                 copies = Copies(kept)
-                if not _is_current(store, place.repository, replica, copies, slot):
+                if not _is_current(store, place.repository, db, copies, slot):
                     return None
                 if not (place.opens_with(ahead.file) or _opens(copies, slot, ahead)):
                     return None
         except SnapfsError:
             return None
         stack.pop_all()
-    return Glanced(db, world, place.slot, Snapshots(db), replica)
+    return Glanced(db, world, place.slot, Snapshots(db))
 
 
 def _is_current(
-    store: Verbs, repository: RepositoryId, replica: Replica, copies: Copies, slot: str
+    store: Verbs, repository: RepositoryId, db: Database, copies: Copies, slot: str
 ) -> bool:
-    tip = replica.tip()
-    if tip.number == NO_COMMIT or replica.fact("repository") != repository.hex():
+    tip = position.tip(db)
+    if tip.number == NO_COMMIT or position.fact(db, "repository") != repository.hex():
         return False
-    levels.check_read(replica)
+    levels.check_read(partial(position.fact, db))
     known = {**copies.hashes(objects.MARKER), **copies.hashes(objects.KEYS)}
     rings = [name for name in known if name.startswith(objects.RINGS)]
     if not rings or slot not in known or objects.MARKER not in known:

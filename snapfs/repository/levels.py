@@ -4,20 +4,23 @@ Only `snapfs upgrade` raises it, by a record; so an old program stops at the rec
 before it meets what it does not understand.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from snapfs.errors import NewerFormatError
-from snapfs.metadata.replica import Replica
 
+Facts = Callable[[str], str | None]
+"what a view knows of the repository, by name: `Replica.fact`"
 READS: frozenset[str] = frozenset()
 "features beyond the first format that this program can read"
 WRITES: frozenset[str] = frozenset()
 "features beyond the first format that this program can keep up when it writes"
 
 
-def check_read(replica: Replica) -> None:
+def check_read(fact: Facts) -> None:
     """Raise NewerFormatError where the repository cannot be read by this program."""
-    missing = _needed(replica, "read") - READS
+    missing = _needed(fact, "read") - READS
     if missing:
         raise NewerFormatError(
             f"this repository uses {', '.join(sorted(missing))}, which this snapfs does not know",
@@ -25,9 +28,9 @@ def check_read(replica: Replica) -> None:
         )
 
 
-def check_write(replica: Replica) -> None:
+def check_write(fact: Facts) -> None:
     """Raise NewerFormatError where this program must not write; it may mount and restore."""
-    missing = _needed(replica, "write") - WRITES
+    missing = _needed(fact, "write") - WRITES
     if missing:
         raise NewerFormatError(
             f"writing to this repository needs {', '.join(sorted(missing))}, which this snapfs "
@@ -36,5 +39,5 @@ def check_write(replica: Replica) -> None:
         )
 
 
-def _needed(replica: Replica, which: str) -> set[str]:
-    return set(msgspec.json.decode(replica.fact(which) or "[]", type=list[str]))
+def _needed(fact: Facts, which: str) -> set[str]:
+    return set(msgspec.json.decode(fact(which) or "[]", type=list[str]))

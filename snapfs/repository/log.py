@@ -26,7 +26,8 @@ from snapfs.errors import (
 from snapfs.formats import objects, parts, records
 from snapfs.formats.records import Body, Head, Init, Upgrade
 from snapfs.metadata.heads import Published
-from snapfs.metadata.replica import Replica, Tip
+from snapfs.metadata.position import Tip
+from snapfs.metadata.replica import Replica
 from snapfs.model.identity import NO_COMMIT, Attempt, Commit
 from snapfs.repository import levels
 from snapfs.repository.kept import Kept
@@ -79,7 +80,7 @@ class Log:
         """
         async with self._lock:
             while True:
-                levels.check_read(self._replica)
+                levels.check_read(self._replica.fact)
                 if until is not None and self._replica.tip().number >= until:
                     return self._replica.tip()
                 if await self._advance(until):
@@ -104,7 +105,7 @@ class Log:
             known = self._replica.attempt(attempt)
             if known is not None:
                 return known
-            levels.check_write(self._replica)
+            levels.check_write(self._replica.fact)
             body = self._body(make_body, tip)
             number = Commit(tip.number + 1)
             head = Head(tip.hash, attempt, author.host, self._now(), author.program, body)

@@ -11,7 +11,8 @@ from snapfs.errors import DamagedError, FormatError, ObjectNotFoundError, Snapfs
 from snapfs.formats import bases, objects, parts
 from snapfs.formats.bases import BasePart, BlockBase, EntryBase
 from snapfs.formats.parts import BlockPart, EntryPart, PartRef
-from snapfs.metadata.replica import BLOCKS, AnyPart, Piece, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import AnyPart, Piece, Replica
 from snapfs.repository.kept import Kept
 from snapfs.repository.keys import Keys
 from snapfs.repository.log import Log

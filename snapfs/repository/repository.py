@@ -23,7 +23,8 @@ from snapfs.formats.slots import Derive
 from snapfs.metadata.bases import Standpoint
 from snapfs.metadata.blockindex import BlockIndex
 from snapfs.metadata.database import Database
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.tree import Tree
 from snapfs.model.chunker import Chunker

@@ -8,7 +8,7 @@ import msgspec
 import zstandard
 
 from snapfs.errors import FormatError, NewerFormatError
-from snapfs.formats import bases, packs, parts, records, ring, seal, wire
+from snapfs.formats import aead, bases, packs, parts, records, ring, seal, wire
 from snapfs.formats.codec import Codec
 from snapfs.formats.seal import Context, ObjectKind, Purpose
 from tests.formats import samples
@@ -48,7 +48,7 @@ def raw_opener(plain: bytes) -> Callable[[], object]:
     """Opens a section that holds these very bytes."""
     _, keys = seal.new_object(CONTEXT, (Purpose.NAMES,), KEYS, samples.draw("claims"))
     bound = seal._bind(CONTEXT, Purpose.NAMES, 0, True)
-    sealed = keys.cipher(Purpose.NAMES).encrypt(bytes(12), plain, bound)
+    sealed = aead.encrypt(keys.of(Purpose.NAMES), bytes(12), plain, bound)
     return lambda: seal.open_section(keys, Purpose.NAMES, 0, sealed, last=True, limit=LIMIT)
 
 

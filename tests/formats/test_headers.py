@@ -87,7 +87,7 @@ def test_who_lacks_a_key_reads_what_the_others_open() -> None:
     _, opened = seal.read_header(data, CONTEXT, index_only)
     assert set(opened.keys) == {Purpose.INDEX}
     with pytest.raises(FormatError, match="no key for CONTENT"):
-        opened.cipher(Purpose.CONTENT)
+        opened.of(Purpose.CONTENT)
 
 
 def test_what_has_no_key_cannot_be_sealed() -> None:

@@ -11,7 +11,8 @@ from snapfs.formats import objects
 from snapfs.formats.records import Base, Mend, Recall
 from snapfs.jobs.prune import compact as compacting
 from snapfs.jobs.prune.options import DAY_NS
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.repository.moving import suspects_of, upload_blocks
 from snapfs.repository.pieces import catch_up_parts

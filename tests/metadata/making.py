@@ -9,7 +9,8 @@ from snapfs.formats.packs import PackRow, SegmentRow
 from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, ListRow, NodeRow, PartRef
 from snapfs.formats.records import Body, Condemn, Head, Ingest, Init, New
 from snapfs.metadata.heads import Published
-from snapfs.metadata.replica import BLOCKS, Piece, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Piece, Replica
 from snapfs.model.identity import Commit
 from tests.formats.samples import REPOSITORY, RING_NAME
 

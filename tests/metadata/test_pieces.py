@@ -8,7 +8,8 @@ from snapfs.errors import FormatError
 from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, ListRow, MoveRow
 from snapfs.formats.records import Delete, Forget, Gone, New, Tag
 from snapfs.metadata.blockindex import BlockIndex
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.metadata.tree import Tree
 from snapfs.model.content import Listed, Stored
 from snapfs.model.identity import BlockKey, Commit

@@ -16,7 +16,8 @@ from snapfs.metadata.database import Database
 from snapfs.metadata.lines import Lines
 from snapfs.metadata.local import Confirmed, Local
 from snapfs.metadata.past import Change, Past, Span
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.tree import Tree
 from snapfs.model.identity import BlockKey, Commit, DirectoryNumber, SegmentNumber, SourceNumber

@@ -17,7 +17,8 @@ from snapfs.formats.records import New
 from snapfs.metadata import replica as replica_module
 from snapfs.metadata.compare import differences
 from snapfs.metadata.heads import Published
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.repository import pieces
 from snapfs.repository.parallel import gather
 from snapfs.stores.files import Files

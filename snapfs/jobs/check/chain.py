@@ -163,7 +163,7 @@ class LogWalk:
             if isinstance(published.head.body, Init | Upgrade):
                 # The level that it states comes before what needs that level.
                 self._keep(opened)
-                levels.check_read(self._scratch.replica)
+                levels.check_read(self._scratch.replica.fact)
                 opened = []
         self._keep(opened)
 

@@ -8,7 +8,8 @@ from snapfs.jobs.check.chain import LogWalk
 from snapfs.jobs.check.replay import Replay
 from snapfs.jobs.check.report import CheckReport
 from snapfs.jobs.check.scratch import Scratch
-from snapfs.metadata.replica import BLOCKS, Piece, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Piece, Replica
 from snapfs.model.identity import Commit
 
 

@@ -20,7 +20,7 @@ from snapfs.jobs.check.scratch import Scratch, open_scratch
 from snapfs.jobs.check.view import compare_view
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.fates import GONE
-from snapfs.metadata.replica import BLOCKS
+from snapfs.metadata.position import BLOCKS
 from snapfs.repository.repository import Repository
 
 

@@ -20,7 +20,8 @@ from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata import standins
 from snapfs.metadata.database import Row
-from snapfs.metadata.replica import BLOCKS, AnyPart, Piece
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import AnyPart, Piece
 from snapfs.metadata.superseded import named_until
 from snapfs.model.identity import Commit
 from snapfs.repository.keys import Keys

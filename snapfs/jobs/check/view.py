@@ -17,7 +17,8 @@ from snapfs.jobs.check.report import ProblemKind
 from snapfs.jobs.check.scratch import Scratch
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.repository.state import State
 

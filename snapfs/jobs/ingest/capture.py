@@ -28,8 +28,8 @@ from snapfs.jobs.ingest.tally import Tally
 from snapfs.jobs.ingest.walk import Baseline, Walk
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.blockindex import BlockIndex
-from snapfs.metadata.entries import ANCHOR, ROOT, join
 from snapfs.metadata.local import Local
+from snapfs.metadata.names import ANCHOR, ROOT, join
 from snapfs.metadata.snapshots import Snapshots
 from snapfs.metadata.suspects import nodes_with_suspects
 from snapfs.metadata.tree import Entry, Node, Tree

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.reach import about
-from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
+from snapfs.metadata.names import join
 from snapfs.model.attributes import Attributes
 from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber

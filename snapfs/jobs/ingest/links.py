@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from snapfs.formats.parts import Reference
 from snapfs.jobs.ingest.contents import Item
 from snapfs.jobs.ingest.reach import about, reached
-from snapfs.metadata.entries import join
 from snapfs.metadata.local import Known
+from snapfs.metadata.names import join
 from snapfs.model.attributes import Attributes
 from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import DirectoryNumber

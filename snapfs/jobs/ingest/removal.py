@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from snapfs.jobs.ingest.delta import Delta
-from snapfs.metadata.entries import join
+from snapfs.metadata.names import join
 from snapfs.metadata.tree import Tree
 from snapfs.model.identity import Commit, DirectoryNumber
 

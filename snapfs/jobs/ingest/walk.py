@@ -28,8 +28,8 @@ from snapfs.jobs.ingest.tally import Tally
 from snapfs.jobs.ingest.todo import Todo
 from snapfs.jobs.progress import Progress
 from snapfs.metadata.bits import NumberSet
-from snapfs.metadata.entries import ANCHOR, ROOT, join
 from snapfs.metadata.local import PAGE, Confirmed, Known, Local, directory_key
+from snapfs.metadata.names import ANCHOR, ROOT, join
 from snapfs.metadata.tree import Node, Tree
 from snapfs.model.finding import Finding, Trouble
 from snapfs.model.identity import Commit, DirectoryNumber

@@ -24,7 +24,8 @@ from snapfs.metadata.bases import Standpoint, given, trees
 from snapfs.metadata.compare import differences
 from snapfs.metadata.database import Database
 from snapfs.metadata.leftout_blocks import doomed_blocks
-from snapfs.metadata.replica import BLOCKS, Piece, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Piece, Replica
 from snapfs.metadata.restating import restate_blocks, restate_entries
 from snapfs.metadata.superseded import parts_since
 from snapfs.model.compaction import Growth
