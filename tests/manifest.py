@@ -234,6 +234,9 @@ _NEVER = {
     " JOIN entry b USING (directory, name) WHERE a.first < b.first AND b.first < a.last",
     "empty intervals": "SELECT * FROM entry WHERE first >= last",
     "entries without a node": "SELECT * FROM entry WHERE node NOT IN (SELECT number FROM node)",
+    "entries of another size": "SELECT * FROM entry e JOIN node n ON n.number = e.node"
+    " WHERE e.size <> n.size OR e.file <> CASE WHEN n.mode & 61440 <> 32768 THEN 0"
+    " WHEN n.nlink > 1 THEN 2 ELSE 1 END",
     "entries without their directory": "SELECT * FROM entry"
     " WHERE directory NOT IN (SELECT number FROM directory)",
     "children that are no directory": "SELECT * FROM entry e JOIN node n ON n.number = e.node"

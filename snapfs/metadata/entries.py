@@ -16,6 +16,10 @@ from snapfs.metadata.names import ANCHOR, BY_NAME, ROOT, join
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 
+_TYPE, _DIRECTORY, _REGULAR = 0o170000, 0o040000, 0o100000
+FILE = "iif(n.mode & 61440 = 32768, iif(n.nlink < 2, 1, 2), 0)"
+"`entry.file`, as the node n has it"
+_SIZE_AND_FILE = f"SELECT n.size, {FILE} FROM node n WHERE n.number = ?"
 _REMEMBERED = 4096
 "directories whose numbers are kept at hand; deltas come in order of path"
 
@@ -69,7 +73,7 @@ class _Piece:
         _check(next_directory <= self.bases.directories + self.new.directories, "directories")
         self.db.execute_many("INSERT OR IGNORE INTO touched VALUES (?, ?)", self._touched)
         self.db.execute_many(
-            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", self._entries
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._entries
         )
 
     def _insert_lists(self, number: int) -> None:
@@ -174,11 +178,13 @@ class _Piece:
         self._close(directory, row)
         self._touched.append((self.bases.commit, directory))
         for name, reference in row.entries:
-            node, is_directory = self._reference(reference)
+            node, is_directory, size, file = self._reference(reference)
             child = None
             if is_directory:
                 child, next_directory = self._child(directory, row.path, name, next_directory)
-            self._entries.append((directory, name, self.bases.commit, OPEN, node, child))
+            self._entries.append(
+                (directory, name, self.bases.commit, OPEN, node, child, size, file)
+            )
         return next_directory
 
     def _close(self, directory: int, row: DirectoryRow) -> None:
@@ -198,23 +204,29 @@ class _Piece:
                 [(commit, directory, name, OPEN) for name in ended],
             )
 
-    def _reference(self, reference: Reference) -> tuple[int, bool]:
-        """The node that an entry refers to, and whether it is a directory."""
+    def _reference(self, reference: Reference) -> tuple[int, bool, int, int]:
+        """The node that an entry refers to, whether it is a directory, its size and kind of file.
+
+        The last two as `entry.size` and `entry.file`.
+        """
         if isinstance(reference, int):
-            begin = self.ref.first[0]
+            number, begin = self.bases.nodes + reference, self.ref.first[0]
             if begin <= reference < begin + len(self.part.nodes):
-                mode = self.part.nodes[reference - begin].mode
-                return self.bases.nodes + reference, mode & 0o170000 == 0o040000
+                row = self.part.nodes[reference - begin]
+                kind = row.mode & _TYPE
+                file = 0 if kind != _REGULAR else 1 if row.nlink < 2 else 2
+                return number, kind == _DIRECTORY, row.size, file
             _check(0 <= reference < begin, "nodes")  # of an earlier part: never a directory
-            return self.bases.nodes + reference, False
+            found = _found(self.db.row(_SIZE_AND_FILE, (number,)), "an older node")
+            return number, False, found[0], found[1]
         parent, _, name = reference.rpartition(b"/")
-        row = self.db.row(
-            "SELECT node, child FROM entry WHERE directory = ? AND name = ?"
-            " AND first <= ? AND last > ?",
+        old = self.db.row(
+            "SELECT node, child IS NOT NULL, size, file FROM entry WHERE directory = ?"
+            " AND name = ? AND first <= ? AND last > ?",
             (self._directory(parent or ROOT), name, self.bases.source_head, self.bases.source_head),
         )
-        node, child = _found(row, "an older path")
-        return node, child is not None
+        node, is_directory, size, file = _found(old, "an older path")
+        return node, bool(is_directory), size, file
 
     def _child(self, parent: int, path: bytes, name: bytes, number: int) -> tuple[int, int]:
         """The number of a directory, and the one that the next new directory gets."""

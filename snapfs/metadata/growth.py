@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from snapfs.metadata.database import Database
 from snapfs.metadata.moments import Moment
 from snapfs.metadata.paths import Paths
+from snapfs.metadata.sweep import sweep
 
 _PLACES = """
 DROP TABLE IF EXISTS temp.grown;
@@ -17,11 +18,12 @@ _TOUCHED = (
 )
 # Grouped by what leads the loop: nothing has to be sorted.
 _GAINED = (
-    "SELECT g.number, sum(iif(e.first <= ?2 AND e.last > ?2, n.size, -n.size))"
-    " FROM temp.grown g CROSS JOIN entry e ON e.directory = g.number"
-    " CROSS JOIN node n ON n.number = e.node"
-    " WHERE (e.first <= ?1 AND e.last > ?1) <> (e.first <= ?2 AND e.last > ?2)"
-    " AND n.mode & 61440 = 32768 GROUP BY g.number"
+    "SELECT d.parent, d.name, sum(iif(e.first <= ?4 AND e.last > ?4, e.size, -e.size))"
+    " FROM temp.grown g CROSS JOIN directory d ON d.number = g.number"
+    " CROSS JOIN entry e ON e.directory = g.number"
+    " WHERE g.number > ?1 AND g.number <= ?2"
+    " AND (e.first <= ?3 AND e.last > ?3) <> (e.first <= ?4 AND e.last > ?4)"
+    " AND e.file GROUP BY g.number"
 )
 
 
@@ -32,8 +34,11 @@ def gained(db: Database, old: Moment, new: Moment) -> Iterator[tuple[bytes, int]
     """
     paths = Paths(db)
     low, high = sorted((old.number, new.number))
-    db.execute(_PLACES)
-    db.execute(_TOUCHED, (old.anchor, low, high))
-    for directory, grown in db.stream(_GAINED, (old.number, new.number)):
+
+    def prepare(each: Database) -> None:
+        each.execute(_PLACES)
+        each.execute(_TOUCHED, (old.anchor, low, high))
+
+    for parent, name, grown in sweep(db, _GAINED, (old.number, new.number), prepare=prepare):
         if grown:
-            yield paths.directory(directory), grown
+            yield paths.entry(parent, bytes(name)), grown

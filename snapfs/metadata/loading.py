@@ -14,6 +14,7 @@ from snapfs.formats.bases import BaseNode, BlockBase, EntryBase
 from snapfs.metadata.bases import Bounds, bounds
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
+from snapfs.metadata.entries import FILE
 from snapfs.model.identity import OPEN
 
 _encode = msgspec.msgpack.encode
@@ -75,7 +76,7 @@ def load_blocks(db: Database, part: BlockBase, into: Stream) -> None:
 def load_entries(db: Database, part: EntryBase, into: Stream) -> None:
     """Apply one base part of a source's entries within a transaction. Twice changes nothing.
 
-    Raises FormatError where a row has a number that was not given by then.
+    Raises FormatError where a row has a number that was not given by then, or an entry no node.
     """
     _check_entries(part, bounds(db, into.until), into.until)
     if into.stale:
@@ -95,8 +96,10 @@ def load_entries(db: Database, part: EntryBase, into: Stream) -> None:
         "INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_node(row) for row in part.nodes],
     )
+    _check_nodes(db, part)
     db.execute_many(
-        "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO entry SELECT ?, ?, ?, ?, ?5, ?, n.size, {FILE}"
+        " FROM node n WHERE n.number = ?5",
         [
             (row.directory, row.name, row.first, row.last, row.node, row.child or None)
             for row in part.entries
@@ -128,6 +131,13 @@ def _check_entries(part: EntryBase, limit: Bounds, until: int) -> None:
         all(max(row.extents[::2], default=0) < limit.blocks for row in part.nodes),
         all(max(row.extents[::2], default=0) < limit.blocks for row in part.lists),
     )
+
+
+def _check_nodes(db: Database, part: EntryBase) -> None:
+    """What a row refers to has come before it, in this part or an earlier one."""
+    nodes = msgspec.json.encode([row.node for row in part.entries]).decode()
+    lacking = "SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT number FROM node) LIMIT 1"
+    _check(db.row(lacking, (nodes,)) is None)
 
 
 def _delete_entries(db: Database, part: EntryBase, into: Stream) -> None:

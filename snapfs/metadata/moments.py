@@ -9,7 +9,7 @@ moment `m` at which an entry began means that some snapshot shows it.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +18,7 @@ from snapfs.metadata.database import Database
 from snapfs.model.identity import OPEN, Attempt, Commit, DirectoryNumber, SourceNumber
 from snapfs.model.snapshot import SHORT
 
-_CREATE = f"""
+_TABLE = """
 DROP TABLE IF EXISTS temp.moment;
 CREATE TEMP TABLE moment (
   number INTEGER PRIMARY KEY,  -- a commit of an ingest
@@ -27,8 +27,11 @@ CREATE TEMP TABLE moment (
   counts INTEGER NOT NULL,     -- whether it is itself a snapshot that counts
   shown  INTEGER NOT NULL,     -- the next snapshot of its tree that counts; 2^62: none
   second INTEGER NOT NULL,     -- the one behind that
-  newest INTEGER NOT NULL      -- the newest of its source; 2^62 where that is of another tree
+  newest INTEGER NOT NULL,     -- the newest of its source; 2^62 where that is of another tree
+  nodes  INTEGER NOT NULL      -- number of the first node that it brought
 );
+"""
+_FILL = f"""
 INSERT INTO temp.moment
 WITH stand AS (
   SELECT s.number, s.source, s.anchor,
@@ -46,8 +49,8 @@ WITH stand AS (
   FROM stand
 )
 SELECT a.number, a.source, a.anchor, a.counts, coalesce(a.shown, {OPEN}),
-       coalesce(l.later, {OPEN}), coalesce(t.newest, {OPEN})
-FROM ahead a LEFT JOIN live l ON l.number = a.shown
+       coalesce(l.later, {OPEN}), coalesce(t.newest, {OPEN}), r.nodes
+FROM ahead a JOIN main.log r ON r.number = a.number LEFT JOIN live l ON l.number = a.shown
 LEFT JOIN tip t ON t.source = a.source AND t.anchor = a.anchor
 """
 
@@ -72,7 +75,9 @@ class Moments:
 
     def __init__(self, db: Database, sources: Collection[int]) -> None:
         """Take stock once, so that all that is asked of one connection is of one state."""
-        db.execute(_CREATE, (msgspec.json.encode(list(sources)).decode(),))
+        self._db = db
+        db.execute(_TABLE)
+        db.execute(_FILL, (msgspec.json.encode(list(sources)).decode(),))
         self._of: dict[int, list[Moment]] = {source: [] for source in sources}
         self._at: dict[int, Moment] = {}
         self._trees: dict[int, list[Moment]] = {}
@@ -84,6 +89,20 @@ class Moments:
             self._of[moment.source].append(moment)
             self._at[moment.number] = moment
             self._trees.setdefault(moment.anchor, []).append(moment)
+
+    def share(self) -> Callable[[Database], None]:
+        """What gives another connection the same table: the same stock, whatever is applied since.
+
+        It may be called in any thread.
+        """
+        rows = self._db.rows("SELECT * FROM temp.moment")
+
+        def share(other: Database) -> None:
+            if other is not self._db:
+                other.execute(_TABLE)
+                other.execute_many("INSERT INTO temp.moment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+        return share
 
     def of(self, source: int) -> Sequence[Moment]:
         """A source's snapshots, in order of the log."""

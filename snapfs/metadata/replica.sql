@@ -126,6 +126,9 @@ CREATE TABLE entry (
   last      INTEGER NOT NULL,       -- the commit that ended it; 2^62 while it holds
   node      INTEGER NOT NULL,
   child     INTEGER,                -- the directory that it is, else null
+  -- Of its node, so that sums and searches over all names read no node:
+  size      INTEGER NOT NULL,
+  file      INTEGER NOT NULL,       -- 0: no regular file · 1: one · 2: one with several names
   PRIMARY KEY (directory, name, first)
 ) STRICT, WITHOUT ROWID;
 

@@ -2,5 +2,5 @@
 
 SCHEMA = "replica.sql"
 "a file of this package"
-VERSION = 3
+VERSION = 4
 "another one for other tables: each version has a file of its own"

@@ -1,7 +1,8 @@
 """Finding entries by what they are, over all snapshots, in one pass.
 
-The pass over a million names takes a tenth of a second, in SQLite's own code: an index over names
-would help only for names that are known to the letter, and cost each ingest as much as the table.
+The pass over a million names takes a tenth of a second of one core, in SQLite's own code: an index
+over names would help only for names that are known to the letter, and cost each ingest as much as
+the table.
 """
 
 import re
@@ -10,16 +11,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from snapfs.metadata.database import Database, Value
+from snapfs.metadata.database import Database, Row, Value
 from snapfs.metadata.moments import Moment, Moments
 from snapfs.metadata.paths import Paths
+from snapfs.metadata.sweep import sweep
 from snapfs.metadata.tree import Node, Tree
 from snapfs.model.attributes import NANOSECONDS
 from snapfs.model.criteria import Criteria, in_any_case
 from snapfs.model.identity import OPEN, Commit, DirectoryNumber, SourceNumber
 
 _TYPE = 0o170000
-_REGULAR = 0o100000
 _USER_NUMBER = re.compile("[0-9]{1,10}")
 _LATER = (
     "EXISTS (SELECT 1 FROM entry x JOIN temp.moment y ON y.number = x.first"
@@ -36,6 +37,8 @@ _BELOW = (
     + _COLUMNS
     + "below b CROSS JOIN entry e ON e.directory = b.number"
 )
+_ALL = (0, OPEN)
+"the numbers of all directories: from above the first up to the last"
 _MOMENT = " CROSS JOIN temp.moment m ON m.number = e.first"
 _NODE = " CROSS JOIN node n ON n.number = e.node"
 
@@ -68,13 +71,9 @@ class Search:
         """What meets the criteria, by directory as they were first seen, then by name."""
         conditions, values = _conditions(criteria)
         # What asks for the node leaves less over than what asks for the moment, or was not asked.
-        joined = _NODE + _MOMENT if criteria.of_node else _MOMENT + _NODE
-        wanted, top = criteria.path_pattern, criteria.top
-        tables = _ANYWHERE
-        if top is not None:
-            tables = _BELOW
-            values.insert(0, msgspec.json.encode(self._directories(top)).decode())
-        for row in self._db.stream(tables + joined + " WHERE " + " AND ".join(conditions), values):
+        joined = _NODE + _MOMENT if criteria.of_node else _MOMENT
+        wanted = criteria.path_pattern
+        for row in self._rows(joined + " WHERE " + " AND ".join(conditions), values, criteria.top):
             found = _Found(*row)
             path = self._paths.entry(found.directory, found.name)
             if wanted is not None and not wanted.fullmatch(path):
@@ -90,6 +89,12 @@ class Search:
                     last=self._moments.last_before(found.anchor, found.last),
                     deleted=deleted,
                 )
+
+    def _rows(self, rest: str, values: list[Value], top: bytes | None) -> Iterator[Row]:
+        if top is None:
+            return sweep(self._db, _ANYWHERE + rest, values, prepare=self._moments.share())
+        below = msgspec.json.encode(self._directories(top)).decode()
+        return self._db.stream(_BELOW + rest, (below, *_ALL, *values))
 
     def knows_owner(self, owner: str) -> bool:
         """Whether a host knew a user of this name when one of the sources was captured.
@@ -133,7 +138,7 @@ class _Found:
 def _conditions(criteria: Criteria) -> tuple[list[str], list[Value]]:
     """Those that need the least first: SQLite tests them in order, table by table."""
     # The root of a tree is the one entry of its anchor; what is looked for has a name.
-    conditions = ["m.anchor <> e.directory"]
+    conditions = ["e.directory > ? AND e.directory <= ?", "m.anchor <> e.directory"]
     values: list[Value] = []
     _add_name(criteria, conditions, values)
     _add_node(criteria, conditions, values)
@@ -162,10 +167,10 @@ def _add_name(criteria: Criteria, conditions: list[str], values: list[Value]) ->
 def _add_node(criteria: Criteria, conditions: list[str], values: list[Value]) -> None:
     for bound, comparison in ((criteria.smallest, ">="), (criteria.largest, "<=")):
         if bound is not None:
-            conditions.append(f"n.size {comparison} ?")
+            conditions.append(f"e.size {comparison} ?")
             values.append(bound)
     if criteria.smallest is not None or criteria.largest is not None:
-        conditions.append(f"n.mode & {_TYPE} = {_REGULAR}")
+        conditions.append("e.file")
     if criteria.types:
         marks = ", ".join("?" * len(criteria.types))
         conditions.append(f"n.mode & {_TYPE} IN ({marks})")

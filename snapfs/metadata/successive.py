@@ -4,13 +4,16 @@ Only directories are looked at in which a commit between the two changed somethi
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.names import join
+from snapfs.metadata.names import ANCHOR, join
 from snapfs.metadata.paths import Paths
+from snapfs.metadata.sweep import sweep
 from snapfs.metadata.tree import NODE, Node, node_of
+from snapfs.model.identity import OPEN
 
 _TABLE = """
 DROP TABLE IF EXISTS temp.place;
@@ -20,29 +23,39 @@ CREATE TEMP TABLE place (
 );
 """
 _TOUCHED = (
-    "SELECT DISTINCT t.directory FROM snapshot s JOIN touched t ON t.record = s.number"
-    " WHERE s.anchor = ? AND s.number > ? AND s.number <= ?"
+    "SELECT d.number, d.parent, d.name FROM (SELECT DISTINCT t.directory FROM snapshot s"
+    " JOIN touched t ON t.record = s.number WHERE s.anchor = ? AND s.number > ? AND s.number <= ?)"
+    " t CROSS JOIN directory d ON d.number = t.directory"
 )
-# ?1 and ?2 are the two commits. An entry that both have is no difference.
-_IN_OLD = "(e.first <= ?1 AND e.last > ?1)"
-_ONE_SIDED = f"{_IN_OLD} <> (e.first <= ?2 AND e.last > ?2)"
-# Files whose names only one of the two has. The grouping follows the key of `entry` and sorts
-# nothing.
+# ?3 and ?4 are the two commits. An entry that both have is no difference.
+_IN_OLD = "(e.first <= ?3 AND e.last > ?3)"
+_ONE_SIDED = f"{_IN_OLD} <> (e.first <= ?4 AND e.last > ?4)"
+# Files whose names only one of the two has, of places above ?1 and up to ?2. The grouping follows
+# the key of `entry` and sorts nothing.
 _ALONE = (
     "SELECT s.directory, s.name, s.node, s.was, n.data FROM (SELECT p.number AS directory, e.name,"
     f" e.node, {_IN_OLD} AS was FROM temp.place p CROSS JOIN entry e ON e.directory = p.number"
-    f" WHERE {_ONE_SIDED} AND (p.name IS NULL OR e.name = p.name)"
-    " GROUP BY p.number, e.name HAVING count(*) = 1) s"
+    f" WHERE p.number > ?1 AND p.number <= ?2 AND {_ONE_SIDED}"
+    " AND (p.name IS NULL OR e.name = p.name) GROUP BY p.number, e.name HAVING count(*) = 1) s"
     " CROSS JOIN node n ON n.number = s.node WHERE n.mode & 61440 = 32768 AND n.data IS NOT NULL"
 )
+# A text for each side, as rows would take longer than the query. What begins alike may differ.
+_CONTENT = "group_concat(hex(substr(data, 1, 24))) FILTER (WHERE {})"
+_CONTENTS = f"SELECT {_CONTENT.format('NOT was')}, {_CONTENT.format('was')} FROM ({_ALONE})"
 _MOVED = (
     f"WITH alone AS MATERIALIZED ({_ALONE}) SELECT directory, name, node, was FROM alone"
     " WHERE data IN (SELECT data FROM alone GROUP BY data HAVING min(was) < max(was))"
 )
 _INSIDE = (
     f"SELECT e.name, {_IN_OLD}, {NODE} FROM entry e CROSS JOIN node n ON n.number = e.node"
-    f" WHERE e.directory = ?3 AND {_ONE_SIDED} AND (?4 IS NULL OR e.name = ?4) ORDER BY e.name"
+    f" WHERE e.directory = ?1 AND {_ONE_SIDED} AND (?2 IS NULL OR e.name = ?2) ORDER BY e.name"
 )
+_ALL = (0, OPEN)
+"all places: see `_ALONE`"
+_MANY = 500
+"places, from which on it pays to look first whether anything can have moved"
+_KEPT = 500_000
+"contents of which this keeps a hash, at 60 bytes each"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +88,39 @@ class Successive:
         self._commits = (old, new)
         self._paths = Paths(db)
         low, high = sorted(self._commits)
-        touched = db.stream(_TOUCHED, (anchor, low, high))
-        placed = (self._place(number, path) for (number,) in touched)
+        touched = db.rows(_TOUCHED, (anchor, low, high))
+        placed = (self._place(number, parent, name, path) for number, parent, name in touched)
         self._places = sorted((one for one in placed if one), key=lambda one: one.key)
+        self._prepare(db)
+
+    def _prepare(self, db: Database) -> None:
+        """Give a connection the table of places."""
         db.execute(_TABLE)
-        db.execute_many(
-            "INSERT INTO temp.place VALUES (?, ?)", ((one.number, one.name) for one in self._places)
-        )
+        with db.at_once():
+            db.execute_many(
+                "INSERT INTO temp.place VALUES (?, ?)",
+                [(one.number, one.name) for one in self._places],
+            )
 
     def moved(self) -> Iterator[tuple[bytes, int | None, int | None]]:
         """Path, old and new node of files that only one has, where both have their content."""
-        for directory, name, node, was in self._db.stream(_MOVED, self._commits):
+        if len(self._places) >= _MANY and not self._can_have_moved():
+            return
+        for directory, name, node, was in self._db.stream(_MOVED, (*_ALL, *self._commits)):
             path = self._paths.entry(directory, name)
             yield (path, node, None) if was else (path, None, node)
+
+    def _can_have_moved(self) -> bool:
+        """Whether a content seems to be of a file on either side that the other one lacks."""
+        sides: tuple[set[int], set[int]] = (set(), set())
+        with closing(sweep(self._db, _CONTENTS, self._commits, prepare=self._prepare)) as found:
+            for texts in found:
+                for side, text in zip(sides, texts, strict=True):
+                    side.update(map(hash, (text or "").split(",")))
+                    side.discard(hash(""))
+                if sides[0] & sides[1] or len(sides[0]) + len(sides[1]) > _KEPT:
+                    return True
+        return False
 
     def changes(self) -> Iterator[Change]:
         """All changes, in order of the paths' bytes."""
@@ -103,16 +136,16 @@ class Successive:
             yield from open_.pop().until(None)
 
     def _inside(self, place: _Place) -> Iterator[Change]:
-        rows = self._db.stream(_INSIDE, (*self._commits, place.number, place.name))
+        rows = self._db.stream(_INSIDE, (place.number, place.name, *self._commits))
         for name, of_name in groupby(rows, key=_name):
             sides: list[Node | None] = [None, None]
             for _, was, *node in of_name:
                 sides[0 if was else 1] = node_of(tuple(node))
             yield Change(join(place.path, name), *sides)
 
-    def _place(self, number: int, path: bytes) -> _Place | None:
+    def _place(self, number: int, parent: int, own: bytes, path: bytes) -> _Place | None:
         """How a directory counts, for what is at and below a path."""
-        found = self._paths.directory(number)
+        found = self._paths.entry(parent, own) if parent else ANCHOR
         above, _, name = path.rpartition(b"/")
         place = _Place(number, found, None)
         if place.key.startswith(path.rstrip(b"/") + b"/") or (not found and path == b"/"):

@@ -1,5 +1,6 @@
 """What takes how much: a directory of a snapshot, the repository as a whole."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snapfs.metadata.bits import NumberSet
@@ -7,6 +8,7 @@ from snapfs.metadata.database import Database, Row
 from snapfs.metadata.fates import GONE
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.snapshots import Snapshots
+from snapfs.metadata.sweep import sweep
 from snapfs.model.identity import Commit
 
 # A file with several names is counted at one of them, as du does; only those are sorted out one by
@@ -30,18 +32,15 @@ SELECT number, top FROM below
 """
 # Grouped by what leads the loop: nothing has to be sorted.
 _SUMS = """
-SELECT b.top, count(*), sum(iif(n.mode & 61440 = 32768 AND n.nlink = 1, n.size, 0)),
-       sum(n.mode & 61440 = 32768 AND n.nlink > 1)
+SELECT b.top, count(*), sum(iif(e.file = 1, e.size, 0)), sum(e.file = 2)
 FROM temp.below b CROSS JOIN entry e ON e.directory = b.number
-CROSS JOIN node n ON n.number = e.node
-WHERE e.first <= ?1 AND e.last > ?1
+WHERE b.number > ?1 AND b.number <= ?2 AND e.first <= ?3 AND e.last > ?3
 GROUP BY b.number
 """
 _LINKED = """
-SELECT b.top, n.number, n.size
+SELECT b.top, e.node, e.size
 FROM temp.below b CROSS JOIN entry e ON e.directory = b.number
-CROSS JOIN node n ON n.number = e.node
-WHERE e.first <= ?1 AND e.last > ?1 AND n.nlink > 1 AND n.mode & 61440 = 32768
+WHERE b.number > ?1 AND b.number <= ?2 AND e.first <= ?3 AND e.last > ?3 AND e.file = 2
 """
 
 
@@ -79,22 +78,25 @@ class UsageQuestions:
 
     def directory(self, number: int, commit: Commit, depth: int) -> list[Usage]:
         """A directory and those up to `depth` below it, each with its sum, in order of path."""
-        self._db.execute(_TABLE)
-        self._db.execute(_BELOW, (number, depth))
+
+        def prepare(db: Database) -> None:
+            db.execute(_TABLE)
+            db.execute(_BELOW, (number, depth))
+
         found: dict[int, tuple[int, int]] = {}
         linked = 0
-        for top, entries, size, several in self._db.stream(_SUMS, (commit,)):
+        for top, entries, size, several in sweep(self._db, _SUMS, (commit,), prepare=prepare):
             before = found.get(top, (0, 0))
             found[top] = (before[0] + entries, before[1] + size)
             linked += several
         if linked:
-            self._add_linked(found, commit)
+            self._add_linked(found, sweep(self._db, _LINKED, (commit,), prepare=prepare))
         return self._rolled_up(found, number)
 
-    def _add_linked(self, found: dict[int, tuple[int, int]], commit: Commit) -> None:
+    def _add_linked(self, found: dict[int, tuple[int, int]], rows: Iterator[Row]) -> None:
         row = self._db.row("SELECT max(number) + 1 FROM node")
         seen = NumberSet(int(row[0]) if row else 0)
-        for top, node, size in self._db.stream(_LINKED, (commit,)):
+        for top, node, size in rows:
             if seen.add(node):
                 entries, sum_ = found[top]
                 found[top] = (entries, sum_ + size)

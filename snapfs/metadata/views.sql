@@ -24,7 +24,7 @@ SELECT o.host AS host, o.name AS source_name, m.source AS source,
             WHEN 40960 THEN 'symlink' WHEN 8192 THEN 'character device'
             WHEN 24576 THEN 'block device' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket'
             ELSE 'unknown' END AS type,
-       n.size AS size, n.mode & 4095 AS mode, n.uid AS uid, n.gid AS gid,
+       e.size AS size, n.mode & 4095 AS mode, n.uid AS uid, n.gid AS gid,
        text((SELECT w.name FROM main.owner w
              WHERE w.source = m.source AND w.kind = 0 AND w.number = n.uid)) AS user,
        text((SELECT w.name FROM main.owner w
@@ -37,7 +37,8 @@ SELECT o.host AS host, o.name AS source_name, m.source AS source,
         WHERE l.anchor = m.anchor AND l.number < e.last) AS last,
        NOT (e.first <= m.newest AND m.newest < e.last) AS gone
 FROM main.entry e JOIN temp.moment m ON m.number = e.first AND m.shown < e.last
-JOIN main.node n ON n.number = e.node JOIN main.source o ON o.number = m.source
+-- Each has just one. A left join is left out where a query that is no sum asks for nothing of it.
+LEFT JOIN main.node n ON n.number = e.node LEFT JOIN main.source o ON o.number = m.source
 WHERE e.name <> x'2f';
 
 CREATE TEMP VIEW packs AS

@@ -49,9 +49,9 @@ class Criteria:
 
     @property
     def of_node(self) -> bool:
-        """Whether anything is asked of what stands at a name."""
-        bounds = (self.smallest, self.largest, self.newer_ns, self.older_ns, self.owner)
-        return bool(self.types) or any(bound is not None for bound in bounds)
+        """Whether anything but the size is asked of what stands at a name."""
+        asked = (self.newer_ns, self.older_ns, self.owner)
+        return bool(self.types) or any(one is not None for one in asked)
 
     @property
     def name_pattern(self) -> bytes | None:

@@ -43,6 +43,8 @@ QUESTIONS = {
     "snapshots": (), "ls": ("latest",), "history": ("/a.txt",), "find": ("*.txt",),
     "diff": ("latest", "latest"), "du": ("latest",), "stats": (), "sql": ("SELECT 1",),
 }  # fmt: skip
+_NEEDLESS = {"trio", "cryptography", "zstandard", "snapfs.metadata.replica"}
+"what only those need who derive a key, open objects, or move the view on"
 
 
 @pytest.fixture
@@ -86,8 +88,14 @@ def _glanced(snapfs: Snapfs, ahead: Ahead | None = None) -> Iterator[Glanced | N
 # --- as the program
 
 
+def _loaded(snapfs: Snapfs, *words: str, **environment: str | None) -> set[str]:
+    """The modules that a command loads."""
+    told = snapfs(*words, **environment, PYTHONPROFILEIMPORTTIME="1").stderr
+    return {line.rpartition("|")[2].strip() for line in told.splitlines()}
+
+
 def _loads_a_loop(snapfs: Snapfs, *words: str) -> bool:
-    return " trio\n" in snapfs(*words, PYTHONPROFILEIMPORTTIME="1").stderr
+    return "trio" in _loaded(snapfs, *words)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -136,6 +144,11 @@ def test_a_file_with_the_passphrase_is_believed_while_it_is_as_it_was(used: Snap
     time.sleep(passphrase._SETTLED_NS / 1e9)
     used("snapshots", **kept)
     assert _place(used).file == held_and_state(InFile(file))[1]
+    for question, words in QUESTIONS.items():
+        if question != "history":  # of a path that is elsewhere in each test
+            loaded = _loaded(used, question, *words, **kept)
+            assert "snapfs.repository.glance" in loaded
+            assert not loaded & _NEEDLESS, question
     used("snapshots", SNAPFS_PASSPHRASE="wrong", status=12)
     before = file.stat()
     file.write_text("x" + PASSPHRASE[1:])

@@ -18,7 +18,8 @@ from snapfs.metadata import compare
 from snapfs.metadata.baseloading import BaseLoading
 from snapfs.metadata.bases import Standpoint, base_body
 from snapfs.metadata.database import Database
-from snapfs.metadata.replica import BLOCKS, Replica
+from snapfs.metadata.position import BLOCKS
+from snapfs.metadata.replica import Replica
 from snapfs.model.identity import Commit
 from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.world import World
@@ -84,7 +85,8 @@ async def test_a_process_that_drops_stops_where_another_has_gone_on(tmp_path: Pa
         db = one.repository.replica.db
         body = base_body(db, Commit(base))
         db.execute(
-            "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL FROM entry LIMIT 1"
+            "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL, size, file"
+            " FROM entry LIMIT 1"
         )
         db.execute("INSERT INTO suspect SELECT number, 1, 2 FROM block LIMIT 1")
         for stream in (BLOCKS, 1):

@@ -5,11 +5,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from snapfs.metadata import sweep
 from snapfs.metadata.moments import Moments
 from snapfs.model.identity import Commit
 from snapfs.repository.repository import Repository
@@ -35,6 +37,8 @@ _inner = st.dictionaries(_names, _files | _links, max_size=3)
 _deep = st.dictionaries(_names, _inner, max_size=2)
 _shapes = st.dictionaries(_names, _files | _links | _inner | _deep, max_size=4)
 _edits = st.dictionaries(_names, st.none() | _files | _inner, max_size=2)
+connections = st.sampled_from([1, 2])
+"that make passes over all entries"
 quickly = settings(max_examples=40, database=None)
 _source = st.sampled_from(SOURCES)
 steps = st.lists(
@@ -130,8 +134,8 @@ class Past:
             self.forgotten.discard(numbers[which % len(numbers)])
 
 
-def tell(story: list[tuple], check: Callable[[Past], None]) -> None:
-    """Make the past of a story, and check what is then said of it."""
+def tell(story: list[tuple], check: Callable[[Past], None], *, connections: int = 1) -> None:
+    """Make the past of a story, and check what is then said of it, by so many connections."""
 
     async def told() -> None:
         with tempfile.TemporaryDirectory() as directory:
@@ -140,7 +144,9 @@ def tell(story: list[tuple], check: Callable[[Past], None]) -> None:
                 for verb, *rest in story:
                     await getattr(past, verb)(*rest)
                 await repository.catch_up_all()
-                check(past)
+                # Views as small as this would have all their passes made by one connection.
+                with patch.object(sweep, "_worthwhile", lambda _: connections):
+                    check(past)
 
     trio.run(told)
 

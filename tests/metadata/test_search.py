@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from snapfs.metadata.search import Match, Search
 from snapfs.model.criteria import Criteria
 from tests.build import NANOSECONDS, Thing, file
-from tests.metadata.past import SOURCES, Past, quickly, steps, tell, type_of
+from tests.metadata.past import SOURCES, Past, connections, quickly, steps, tell, type_of
 
 _fields = st.sampled_from(
     [
@@ -24,10 +24,11 @@ criteria = st.builds(lambda fields, mode: Criteria(**fields, **mode), _fields, _
 
 
 @quickly
-@given(story=steps, wanted=criteria)
-def test_all_snapshots_at_once(story: list[tuple], wanted: Criteria) -> None:
+@given(story=steps, wanted=criteria, connections=connections)
+def test_all_snapshots_at_once(story: list[tuple], wanted: Criteria, connections: int) -> None:
     # What is left behind when a source begins anew is told apart: see the test below.
-    tell([step for step in story if step[0] != "recall"], lambda past: _check(past, wanted))
+    story = [step for step in story if step[0] != "recall"]
+    tell(story, lambda past: _check(past, wanted), connections=connections)
 
 
 def _check(past: Past, wanted: Criteria) -> None:

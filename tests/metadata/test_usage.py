@@ -1,15 +1,28 @@
 """Sums: of directories, of what snapshots alone hold, of what grew, of the repository."""
 
 from collections import Counter
+from unittest.mock import patch
 
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from snapfs.metadata.alone import held_alone
 from snapfs.metadata.growth import gained
 from snapfs.metadata.usage import UsageQuestions
 from snapfs.model.identity import Commit
 from tests.build import Thing, file
-from tests.metadata.past import BLOCK, SOURCES, Past, Shown, quickly, steps, tell, type_of
+from tests.metadata.past import (
+    BLOCK,
+    SOURCES,
+    Past,
+    Shown,
+    connections,
+    quickly,
+    steps,
+    tell,
+    type_of,
+)
 
 
 def size_of(thing: Thing) -> int:
@@ -17,9 +30,9 @@ def size_of(thing: Thing) -> int:
 
 
 @quickly
-@given(story=steps)
-def test_directories_of_a_snapshot(story: list[tuple]) -> None:
-    tell(story, _check_directories)
+@given(story=steps, connections=connections)
+def test_directories_of_a_snapshot(story: list[tuple], connections: int) -> None:
+    tell(story, _check_directories, connections=connections)
 
 
 def _check_directories(past: Past) -> None:
@@ -43,7 +56,8 @@ def _usage(tree: Shown, depth: int) -> dict[bytes, tuple[int, int]]:
     return found
 
 
-def test_a_file_with_several_names_is_counted_once() -> None:
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_file_with_several_names_is_counted_once(connections: int) -> None:
     held = file(b"x" * 1000)
 
     def check(past: Past) -> None:
@@ -53,17 +67,18 @@ def test_a_file_with_several_names_is_counted_once() -> None:
         found = UsageQuestions(past.repository.db).directory(root.child, number, 0)
         assert [(one.entries, one.size) for one in found] == [(4, 1001)]
 
-    tell([("linked", "root", {b"/a": held, b"/d/b": held, b"/c": file(b"1")})], check)
+    tell([("linked", "root", {b"/a": held, b"/d/b": held, b"/c": file(b"1")})], check,
+         connections=connections)  # fmt: skip
 
 
 @quickly
-@given(story=steps)
-def test_what_each_snapshot_alone_holds(story: list[tuple]) -> None:
-    tell(story, _check_alone)
+@given(story=steps, connections=connections, few=st.sampled_from([0, 100_000]))
+def test_what_each_snapshot_alone_holds(story: list[tuple], connections: int, few: int) -> None:
+    with patch("snapfs.metadata.alone._FEW", few):  # beyond it, every content is looked at
+        tell(story, _check_alone, connections=connections)
 
 
 def _check_alone(past: Past) -> None:
-    past.moments()
     blocks = {
         number: {block for thing in tree.values() for block in _blocks(thing)}
         for source in SOURCES
@@ -74,7 +89,7 @@ def _check_alone(past: Past) -> None:
         number: sum(len(block) for block in held if holders[block] == 1)
         for number, held in blocks.items()
     }
-    found = held_alone(past.repository.db)
+    found = held_alone(past.repository.db, past.moments())
     assert {number: one.plain for number, one in found.items()} == {
         number: size for number, size in expected.items() if size
     }
@@ -86,27 +101,66 @@ def _blocks(thing: Thing) -> set[bytes]:
     return {data[at : at + BLOCK] for at in range(0, len(data), BLOCK)}
 
 
-def test_lists_of_blocks_are_looked_into() -> None:
+def test_a_node_that_moved_to_another_name_is_not_of_one_snapshot_alone() -> None:
+    held, others = file(b"x" * 50), [file(b"1" * 7), file(b"2" * 9)]
+
+    def check(past: Past) -> None:
+        _, second, third = past.snapshots
+        # As an ingest does where one of several names is left: the node stays.
+        past.repository.replica.db.execute(
+            "UPDATE entry SET node = (SELECT node FROM entry WHERE name = x'61') WHERE name = x'62'"
+        )
+        found = held_alone(past.repository.db, past.moments())
+        assert {number: one.plain for number, one in found.items()} == {second: 7, third: 9}
+
+    story = [
+        ("linked", "root", {b"/a": held}),
+        ("linked", "root", {b"/b": held, b"/c": others[0]}),
+        ("linked", "root", {b"/b": held, b"/c": others[1]}),
+    ]
+    tell(story, check)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_list_that_several_contents_share_is_not_of_one_alone(few: int) -> None:
+    shared = b"".join(number.to_bytes(2, "big") * 32 for number in range(3000))
+
+    def check(past: Past) -> None:
+        first, second = past.snapshots
+        found = held_alone(past.repository.db, past.moments())
+        assert {number: one.plain for number, one in found.items()} == {first: 3, second: 5}
+
+    story = [
+        ("linked", "root", {b"/a": file(shared + b"old"), b"/b": file(shared)}),
+        ("linked", "root", {b"/a": file(shared + b"newer"), b"/b": file(shared)}),
+    ]
+    with patch("snapfs.metadata.alone._FEW", few):
+        tell(story, check)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_lists_of_blocks_are_looked_into(few: int) -> None:
     shared = [number.to_bytes(2, "big") * 32 for number in range(3000)]
     alone = [*shared[:-1], b"end" * 10]
 
     def check(past: Past) -> None:
-        past.moments()
         first, second = past.snapshots
-        found = held_alone(past.repository.db)
+        found = held_alone(past.repository.db, past.moments())
         assert {number: one.plain for number, one in found.items()} == {first: 64, second: 30}
 
     story = [
         ("linked", "root", {b"/a": file(b"".join(shared))}),
         ("linked", "root", {b"/a": file(b"".join(alone))}),
     ]
-    tell(story, check)
+    with patch("snapfs.metadata.alone._FEW", few):
+        tell(story, check)
 
 
 @quickly
-@given(story=steps)
-def test_growth_of_directories(story: list[tuple]) -> None:
-    tell([step for step in story if step[0] != "recall"], _check_growth)
+@given(story=steps, connections=connections)
+def test_growth_of_directories(story: list[tuple], connections: int) -> None:
+    story = [step for step in story if step[0] != "recall"]
+    tell(story, _check_growth, connections=connections)
 
 
 def _check_growth(past: Past) -> None:

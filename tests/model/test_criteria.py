@@ -87,7 +87,7 @@ def test_a_pattern_in_any_case() -> None:
 
 def test_what_is_asked_of_a_node() -> None:
     assert not Criteria(pattern=b"x", deleted=True, any_version=True).of_node
-    assert Criteria(largest=0).of_node
+    assert not Criteria(largest=0).of_node
     assert Criteria(newer_ns=0).of_node
     assert Criteria(types=(stat.S_IFREG,)).of_node
     assert Criteria(owner="0").of_node

@@ -132,7 +132,7 @@ def _ratio(ratio: float | None, what: str) -> str:
 def _tell_each(view: View[list[Source]], given: Globals, only: Filter) -> None:
     moments = moments_of(view.db, view.found)
     shown = {moment.number for source in view.found for moment in moments.of(source.number)}
-    alone = held_alone(view.db)
+    alone = held_alone(view.db, moments)
     rows: list[tuple[str, ...]] = []
     for snapshot in Snapshots(view.db).stream(only):
         if snapshot.number not in shown:
