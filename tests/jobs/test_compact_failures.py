@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from snapfs.errors import DamagedError, StoreError, ViewDamagedError
+from snapfs.errors import DamagedError, FormatError, StoreError, ViewDamagedError
 from snapfs.formats import objects
 from snapfs.formats.bases import EntryBase
 from snapfs.formats.records import Base
@@ -143,6 +143,24 @@ async def test_what_is_restated_wrongly_is_not_published(
         with pytest.raises(DamagedError, match="would differ"):
             await run(one.repository, COMPACT)
         monkeypatch.setattr(compacting, "restate_entries", right)
+        assert rows_of(one.repository, "base") == 0
+        await sound(one)
+
+
+async def test_entries_without_their_nodes_are_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_hosts(tmp_path) as (one, _, _store):
+        await days(one, random.Random(16), 2)
+        right = compacting.restate_entries
+
+        def wrong(*arguments: Any) -> Iterator[EntryBase]:
+            for part in right(*arguments):
+                yield msgspec.structs.replace(part, nodes=part.nodes[:-1])
+
+        monkeypatch.setattr(compacting, "restate_entries", wrong)
+        with pytest.RaisesGroup(FormatError, flatten_subgroups=True, allow_unwrapped=True):
+            await run(one.repository, COMPACT)
         assert rows_of(one.repository, "base") == 0
         await sound(one)
 

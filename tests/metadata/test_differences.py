@@ -1,23 +1,36 @@
 """Two snapshots differ in what a comparison of all their paths finds."""
 
 from itertools import product
+from unittest.mock import patch
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from snapfs.metadata import contents
 from snapfs.metadata.differences import Differences, Side
 from snapfs.model.content import Stored
 from snapfs.model.identity import Commit
 from tests.build import Thing, file
-from tests.metadata.past import SOURCES, Past, Shown, differing, quickly, steps, tell, type_of
+from tests.metadata.past import (
+    SOURCES,
+    Past,
+    Shown,
+    connections,
+    differing,
+    quickly,
+    steps,
+    tell,
+    type_of,
+)
 
 Told = tuple[str, bytes, bytes | None, set[str]]
 
 
 @quickly
-@given(story=steps)
-def test_any_two_snapshots(story: list[tuple]) -> None:
-    tell(story, _check_all)
+@given(story=steps, connections=connections, many=st.sampled_from([0, 500]))
+def test_any_two_snapshots(story: list[tuple], connections: int, many: int) -> None:
+    with patch("snapfs.metadata.successive._MANY", many):  # what can have moved is asked first
+        tell(story, _check_all, connections=connections)
 
 
 def _check_all(past: Past) -> None:

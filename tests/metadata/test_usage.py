@@ -121,6 +121,50 @@ def test_a_node_that_moved_to_another_name_is_not_of_one_snapshot_alone() -> Non
     tell(story, check)
 
 
+def test_a_name_of_several_that_went_is_not_all_that_there_was_of_a_file() -> None:
+    held = file(b"x" * 50)
+
+    def check(past: Past) -> None:
+        _, second, _ = past.snapshots
+        past.repository.replica.db.execute(
+            "UPDATE entry SET last = ? WHERE name = x'61'", (second,)
+        )
+        assert held_alone(past.repository.db, past.moments()) == {}
+
+    tell([("linked", "root", {b"/a": held, b"/b": held})] * 3, check)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_block_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
+    def check(past: Past) -> None:
+        first = next(iter(past.snapshots))
+        found = held_alone(past.repository.db, past.moments())
+        assert {number: one.plain for number, one in found.items()} == {first: 3}
+
+    story = [
+        ("linked", "root", {b"/a": file(b"x" * 50), b"/b": file(b"x" * 50), b"/c": file(b"old")}),
+        *[("linked", "root", {b"/b": file(b"x" * 50)})] * 2,
+    ]
+    with patch("snapfs.metadata.alone._FEW", few):
+        tell(story, check)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_block_in_a_list_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
+    shared = b"".join(number.to_bytes(2, "big") * 32 for number in range(3000))
+
+    def check(past: Past) -> None:
+        first = next(iter(past.snapshots))
+        found = held_alone(past.repository.db, past.moments())
+        assert {number: one.plain for number, one in found.items()} == {first: 64}
+
+    # The same blocks at other places: no list has another one's key.
+    things = {b"/a": file(b"1" * 64 + shared), b"/b": file(b"2" * 64 + b"3" * 64 + shared)}
+    story = [("linked", "root", things), *[("linked", "root", {b"/b": things[b"/b"]})] * 2]
+    with patch("snapfs.metadata.alone._FEW", few):
+        tell(story, check)
+
+
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_a_list_that_several_contents_share_is_not_of_one_alone(few: int) -> None:
     shared = b"".join(number.to_bytes(2, "big") * 32 for number in range(3000))
