@@ -126,7 +126,8 @@ class _Question:
         if len(self._whole) <= _FEW:
             sql, prepare = _CONTENTS + _AMONG, partial(_ask, values=sorted(self._whole))
         for node, data in sweep(self._db, sql, prepare=prepare, over="node"):
-            for code in _codes(data):
+            # What another process applies meanwhile is no snapshot's that counts here.
+            for code in _codes(data) if node < self._nodes else ():
                 if self._leads(code):
                     pairs.extend((node, code))
         return pairs

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapfs.metadata import alone
 from snapfs.metadata.alone import held_alone
 from snapfs.metadata.growth import gained
 from snapfs.metadata.usage import UsageQuestions
@@ -134,6 +135,19 @@ def test_a_name_of_several_that_went_is_not_all_that_there_was_of_a_file() -> No
     tell([("linked", "root", {b"/a": held, b"/b": held})] * 3, check)
 
 
+def test_what_is_applied_meanwhile_does_not_matter() -> None:
+    def check(past: Past) -> None:
+        question = alone._Question(past.repository.db, past.moments())
+        past.repository.replica.db.execute(
+            "INSERT INTO node SELECT number + 1000, mode, uid, gid, mtime, mtime_ns, size, nlink,"
+            " rdev, data, xattrs FROM node"
+        )
+        (first,) = past.snapshots
+        assert {number: one.plain for number, one in question.answer().items()} == {first: 50}
+
+    tell([("linked", "root", {b"/a": file(b"x" * 50)})], check)
+
+
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_a_block_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
     def check(past: Past) -> None:
@@ -185,7 +199,7 @@ def test_a_list_that_several_contents_share_is_not_of_one_alone(few: int) -> Non
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_lists_of_blocks_are_looked_into(few: int) -> None:
     shared = [number.to_bytes(2, "big") * 32 for number in range(3000)]
-    alone = [*shared[:-1], b"end" * 10]
+    changed = [*shared[:-1], b"end" * 10]
 
     def check(past: Past) -> None:
         first, second = past.snapshots
@@ -194,7 +208,7 @@ def test_lists_of_blocks_are_looked_into(few: int) -> None:
 
     story = [
         ("linked", "root", {b"/a": file(b"".join(shared))}),
-        ("linked", "root", {b"/a": file(b"".join(alone))}),
+        ("linked", "root", {b"/a": file(b"".join(changed))}),
     ]
     with patch("snapfs.metadata.alone._FEW", few):
         tell(story, check)
