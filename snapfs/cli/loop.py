@@ -25,10 +25,10 @@ def run(command: Callable[[], Awaitable[T]]) -> T:
     received: list[int] = []
     with _noting(received):
         result = trio.run(_until_signalled, command, received)
-        if received:
-            # Also where it came as the command ended: there may be more to do with its result.
-            raise click.Abort
-        return result
+    if received:
+        # Also where it came as the command ended: there may be more to do with its result.
+        raise click.Abort
+    return result
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 What a snapshot alone holds is of nodes that it alone shows: they are looked for first, in one pass
 over the entries. One over the nodes finds all that have blocks or lists in common with those, and
 if there are any that several snapshots may show, another one over the entries says of which that is
-so. So only contents are decoded that can matter. Each node, list and block of the repository takes
-four bytes.
+so. So only contents are decoded that can matter: few where there are many snapshots, all of them,
+and twice, where there is one. Each node, list and block of the repository takes four bytes, and
+each block that a node and one snapshot alone have sixteen.
 """
 
 from array import array
@@ -33,18 +34,23 @@ _AT_ONCE = 10_000
 _content_decoder = msgspec.msgpack.Decoder(list[int])
 _WITHIN = "e.directory > ?1 AND e.directory <= ?2 AND m.shown < e.last"
 _ENTRIES = "FROM entry e CROSS JOIN temp.moment m ON m.number = e.first"
-# Of nodes with several names, now or one after the other, all names are told.
+_OWNER = f"SELECT e.node, iif(m.second < e.last, {_SHARED}, m.shown)"
+# Of nodes with several names all are told; and of one that was known by another name before, that
+# it was, because that name is not.
 _OWNERS = (
-    f"SELECT e.node, iif(m.second < e.last, {_SHARED}, m.shown) {_ENTRIES} WHERE e.file"
+    f"{_OWNER}, e.file = 1 AND e.node < m.nodes {_ENTRIES} WHERE e.file"
     f" AND {_WITHIN} AND (m.second >= e.last OR e.file = 2 OR e.node < m.nodes)"
 )
-_SHOWN = f"SELECT e.node {_ENTRIES} WHERE e.node IN (SELECT value FROM temp.asked) AND {_WITHIN}"
+_OTHERS = f"{_OWNER} {_ENTRIES} WHERE e.node IN (SELECT value FROM temp.asked) AND {_WITHIN}"
 _CONTENTS = (
     "SELECT n.number, n.data FROM node n WHERE n.number > ?1 AND n.number <= ?2"
     " AND n.data IS NOT NULL AND n.mode & 61440 = 32768"
 )
-# Most contents are one block, and then those that have it are equal; x'92' begins a single extent.
-_AMONG = " AND (substr(n.data, 1, 1) <> x'92' OR n.data IN (SELECT value FROM temp.asked))"
+# Most contents are one block, and then those that have it are equal: see `contents.is_one_block`.
+_AMONG = (
+    " AND (substr(n.data, 1, 1) <> x'92' OR substr(n.data, 2, 1) >= x'd0'"
+    " OR n.data IN (SELECT value FROM temp.asked))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +90,23 @@ class _Question:
 
     def answer(self) -> dict[Commit, Alone]:
         owners, told = _Owners(self._nodes), NumberSet(self._nodes)
-        for node, owner in sweep(self._db, _OWNERS, prepare=self._share):
+        others: set[int] = set()
+        for node, owner, was_known in sweep(self._db, _OWNERS, prepare=self._share):
             owners.add(node, owner)
             told.add(node)
+            if was_known:
+                others.add(node)
         self._want(node for node in told if owners.of[node] != _SHARED)
         pairs = self._pairs()
-        others = {node for node in pairs[::2] if node not in told}
+        others.update(node for node in islice(pairs, 0, None, 2) if node not in told)
         if others:
 
             def prepare(db: Database) -> None:
                 self._share(db)
                 _ask(db, sorted(others))
 
-            for (node,) in sweep(self._db, _SHOWN, prepare=prepare):
-                owners.add(node, _SHARED)
+            for node, owner in sweep(self._db, _OTHERS, prepare=prepare):
+                owners.add(node, owner)
         return self._sums(self._owned(pairs, owners))
 
     def _want(self, candidates: Iterable[int]) -> None:
@@ -158,7 +167,7 @@ class _Question:
                 # Twice at most: for its first owner, and when a second makes all below it shared.
                 todo.append((-2 - code, lists.of[-2 - code]))
 
-        for node, code in zip(pairs[::2], pairs[1::2], strict=True):
+        for node, code in zip(islice(pairs, 0, None, 2), islice(pairs, 1, None, 2), strict=True):
             if (owner := nodes.of[node]) != _NOBODY:
                 add(code, owner)
             while todo:

@@ -12,11 +12,11 @@ from itertools import islice, pairwise
 
 from snapfs.metadata.database import Database, Row, Value
 
-_CONNECTIONS = 4
-"at most; what a pass finds is put together by one thread"
+_CONNECTIONS = 2
+"at most: with more than two cores nobody has measured it"
 _WORTHWHILE = 16 * 1024 * 1024
 "bytes of a database; one connection is through less before the others have begun"
-_RANGES, _WIDEST = 4, 10_000
+_RANGES, _WIDEST = 4, 2000
 """for each connection, as some directories are larger than others; and numbers in one at most, as
 some queries give one row for a range"""
 _BATCH, _BATCHES = 256, 8
@@ -44,11 +44,13 @@ def sweep(
     """
     last = db.row(f"SELECT coalesce(max(number), 0) FROM {over}") or (0,)
     count = connections or _worthwhile(db)
+    ranges = _ranges(int(last[0]), count)
     if count == 1:
         prepare(db)
-        yield from db.stream(sql, (0, last[0], *values))
+        for range_ in ranges:
+            yield from db.stream(sql, (range_.low, range_.high, *values))
         return
-    with _Pass(db, sql, values, prepare, _ranges(int(last[0]), count), count) as pass_:
+    with _Pass(db, sql, values, prepare, ranges, count) as pass_:
         yield from pass_.rows()
 
 
@@ -81,8 +83,14 @@ class _Pass:
         ]
 
     def __enter__(self) -> "_Pass":
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException as error:
+            # One thread does as well, where the system gives no second one.
+            if not isinstance(error, RuntimeError) or self._threads[0].ident is None:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,7 +99,8 @@ class _Pass:
             self._ended = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
 
     def rows(self) -> Iterator[Row]:
         """All rows, in order of the ranges."""
@@ -110,8 +119,8 @@ class _Pass:
     def _work(self) -> None:
         try:
             with Database.open_readonly(self._path, whole=True) as db:
-                self._prepare(db)
                 db.connection.set_progress_handler(lambda: self._ended, _STEPS)
+                self._prepare(db)
                 while (range_ := self._take()) is not None:
                     self._ask(db, range_)
         except BaseException as error:  # noqa: BLE001  # whoever reads is to have it

@@ -77,9 +77,9 @@ def test_only_a_large_view_is_shared_among_cores(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
     assert module._worthwhile(db) == 1
     monkeypatch.setattr(module, "_WORTHWHILE", 1)
-    assert module._worthwhile(db) == 4
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     assert module._worthwhile(db) == 2
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert module._worthwhile(db) == 1
 
 
 def test_who_reads_slowly_is_waited_for(db: Database) -> None:
@@ -121,6 +121,53 @@ def test_an_interrupt_ends_what_takes_long(db: Database) -> None:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 30  # it would take minutes
     assert _threads() == 0
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_threads_that_cannot_be_had(
+    db: Database, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    start, started = threading.Thread.start, []
+
+    def scarce(thread: threading.Thread) -> None:
+        if len(started) >= threads:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    rows = sweep(db, _SQL, (20,), prepare=_prepare, connections=2)
+    if threads:
+        assert list(rows) == _alone(db)
+    else:
+        with pytest.raises(RuntimeError):
+            list(rows)
+    assert _threads() == 0
+
+
+def test_an_interrupt_while_threads_are_started(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if started:
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(sweep(db, _SQL, (20,), prepare=_prepare, connections=2))
+    assert _threads() == 0
+
+
+def test_no_query_is_about_too_many_numbers_at_once(db: Database) -> None:
+    db.execute("INSERT INTO directory VALUES (100000, 1, x'61')")
+    for connections in (1, 2):
+        found = list(sweep(db, "SELECT ?1, ?2", prepare=lambda _: None, connections=connections))
+        assert (found[0][0], found[-1][1]) == (0, 100_000)
+        assert all(0 < high - low <= 2000 for low, high in found)
 
 
 def test_an_error_of_any_thread_is_raised(db: Database) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapfs.metadata import alone
+from snapfs.metadata import alone, contents
 from snapfs.metadata.alone import held_alone
 from snapfs.metadata.growth import gained
 from snapfs.metadata.usage import UsageQuestions
+from snapfs.model.content import Listed
 from snapfs.model.identity import Commit
 from tests.build import Thing, file
 from tests.metadata.past import (
@@ -175,6 +176,37 @@ def test_a_block_in_a_list_that_another_file_keeps_is_not_of_one_alone(few: int)
     # The same blocks at other places: no list has another one's key.
     things = {b"/a": file(b"1" * 64 + shared), b"/b": file(b"2" * 64 + b"3" * 64 + shared)}
     story = [("linked", "root", things), *[("linked", "root", {b"/b": things[b"/b"]})] * 2]
+    with patch("snapfs.metadata.alone._FEW", few):
+        tell(story, check)
+
+
+def test_a_node_that_moved_after_two_snapshots_had_it_is_not_of_the_third_alone() -> None:
+    held = file(b"x" * 50)
+
+    def check(past: Past) -> None:
+        past.repository.replica.db.execute(
+            "UPDATE entry SET node = (SELECT node FROM entry WHERE name = x'61') WHERE name = x'62'"
+        )
+        assert held_alone(past.repository.db, past.moments()) == {}
+
+    tell([("linked", "root", {b"/a": held})] * 2 + [("linked", "root", {b"/b": held})], check)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_content_that_is_one_list_is_looked_into(few: int) -> None:
+    """Which no ingest makes: below a thousand blocks there is no list, and above two at least."""
+
+    def check(past: Past) -> None:
+        db = past.repository.replica.db
+        (node, data), (other, _) = db.rows("SELECT number, data FROM node WHERE size = 50")
+        db.execute("INSERT INTO list VALUES (1, 1, x'00', 50, ?)", (data,))
+        listed = contents.encode([Listed(1, 50)])
+        db.execute("UPDATE node SET data = ? WHERE number = ?", (listed, node))
+        db.execute("UPDATE node SET data = ? WHERE number = ?", (data, other))
+        assert held_alone(past.repository.db, past.moments()) == {}
+
+    things = {b"/a": file(b"x" * 50), b"/b": file(b"x" * 50)}
+    story = [("linked", "root", things), *[("linked", "root", {b"/a": things[b"/a"]})] * 2]
     with patch("snapfs.metadata.alone._FEW", few):
         tell(story, check)
 

@@ -62,7 +62,7 @@ class GrowthJson(msgspec.Struct, omit_defaults=True):
 
 
 @click.command("stats")
-@click.option("--each", is_flag=True, help="What each snapshot alone holds; takes longer.")
+@click.option("--each", is_flag=True, help="What each snapshot alone holds; takes seconds.")
 @click.option("--growth", is_flag=True, help="The directories that grew most.")
 @click.option("--from", "old", metavar="SNAPSHOT", help="Growth since this one, else the oldest.")
 @click.option("--to", "new", metavar="SNAPSHOT", help="Growth until this one, else the newest.")
