@@ -126,6 +126,17 @@ async def test_one_row_less_in_the_live_database_and_nothing_goes(
         assert store.objects == before
 
 
+def _leave_out_last(monkeypatch: pytest.MonkeyPatch, rows: str) -> None:
+    """Have a base restate all of these rows but the last of each part."""
+    right = compacting.restate_entries
+
+    def wrong(*arguments: Any) -> Iterator[EntryBase]:
+        for part in right(*arguments):
+            yield msgspec.structs.replace(part, **{rows: getattr(part, rows)[:-1]})
+
+    monkeypatch.setattr(compacting, "restate_entries", wrong)
+
+
 async def test_what_is_restated_wrongly_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,16 +144,10 @@ async def test_what_is_restated_wrongly_is_not_published(
     chance = random.Random(16)
     async with two_hosts(tmp_path) as (one, _, _store):
         await days(one, chance, 2)
-        right = compacting.restate_entries
-
-        def wrong(*arguments: Any) -> Iterator[EntryBase]:
-            for part in right(*arguments):
-                yield msgspec.structs.replace(part, entries=part.entries[:-1])
-
-        monkeypatch.setattr(compacting, "restate_entries", wrong)
+        _leave_out_last(monkeypatch, "entries")
         with pytest.raises(DamagedError, match="would differ"):
             await run(one.repository, COMPACT)
-        monkeypatch.setattr(compacting, "restate_entries", right)
+        monkeypatch.undo()
         assert rows_of(one.repository, "base") == 0
         await sound(one)
 
@@ -152,13 +157,7 @@ async def test_entries_without_their_nodes_are_not_applied(
 ) -> None:
     async with two_hosts(tmp_path) as (one, _, _store):
         await days(one, random.Random(16), 2)
-        right = compacting.restate_entries
-
-        def wrong(*arguments: Any) -> Iterator[EntryBase]:
-            for part in right(*arguments):
-                yield msgspec.structs.replace(part, nodes=part.nodes[:-1])
-
-        monkeypatch.setattr(compacting, "restate_entries", wrong)
+        _leave_out_last(monkeypatch, "nodes")
         with pytest.RaisesGroup(FormatError, flatten_subgroups=True, allow_unwrapped=True):
             await run(one.repository, COMPACT)
         assert rows_of(one.repository, "base") == 0

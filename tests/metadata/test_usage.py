@@ -26,6 +26,9 @@ from tests.metadata.past import (
     type_of,
 )
 
+_MANY = [number.to_bytes(2, "big") * 32 for number in range(3000)]
+"blocks: so many that a content names them by lists"
+
 
 def size_of(thing: Thing) -> int:
     return thing.size if type_of(thing) == 0o100000 else 0
@@ -98,6 +101,11 @@ def _check_alone(past: Past) -> None:
     assert all(one.stored > 0 for one in found.values())
 
 
+def _alone(past: Past) -> dict[Commit, int]:
+    found = held_alone(past.repository.db, past.moments())
+    return {number: one.plain for number, one in found.items()}
+
+
 def _blocks(thing: Thing) -> set[bytes]:
     data = b"".join(piece for piece in thing.content if isinstance(piece, bytes))
     return {data[at : at + BLOCK] for at in range(0, len(data), BLOCK)}
@@ -112,8 +120,7 @@ def test_a_node_that_moved_to_another_name_is_not_of_one_snapshot_alone() -> Non
         past.repository.replica.db.execute(
             "UPDATE entry SET node = (SELECT node FROM entry WHERE name = x'61') WHERE name = x'62'"
         )
-        found = held_alone(past.repository.db, past.moments())
-        assert {number: one.plain for number, one in found.items()} == {second: 7, third: 9}
+        assert _alone(past) == {second: 7, third: 9}
 
     story = [
         ("linked", "root", {b"/a": held}),
@@ -131,7 +138,7 @@ def test_a_name_of_several_that_went_is_not_all_that_there_was_of_a_file() -> No
         past.repository.replica.db.execute(
             "UPDATE entry SET last = ? WHERE name = x'61'", (second,)
         )
-        assert held_alone(past.repository.db, past.moments()) == {}
+        assert _alone(past) == {}
 
     tell([("linked", "root", {b"/a": held, b"/b": held})] * 3, check)
 
@@ -153,8 +160,7 @@ def test_what_is_applied_meanwhile_does_not_matter() -> None:
 def test_a_block_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
     def check(past: Past) -> None:
         first = next(iter(past.snapshots))
-        found = held_alone(past.repository.db, past.moments())
-        assert {number: one.plain for number, one in found.items()} == {first: 3}
+        assert _alone(past) == {first: 3}
 
     story = [
         ("linked", "root", {b"/a": file(b"x" * 50), b"/b": file(b"x" * 50), b"/c": file(b"old")}),
@@ -166,12 +172,11 @@ def test_a_block_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
 
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_a_block_in_a_list_that_another_file_keeps_is_not_of_one_alone(few: int) -> None:
-    shared = b"".join(number.to_bytes(2, "big") * 32 for number in range(3000))
+    shared = b"".join(_MANY)
 
     def check(past: Past) -> None:
         first = next(iter(past.snapshots))
-        found = held_alone(past.repository.db, past.moments())
-        assert {number: one.plain for number, one in found.items()} == {first: 64}
+        assert _alone(past) == {first: 64}
 
     # The same blocks at other places: no list has another one's key.
     things = {b"/a": file(b"1" * 64 + shared), b"/b": file(b"2" * 64 + b"3" * 64 + shared)}
@@ -187,7 +192,7 @@ def test_a_node_that_moved_after_two_snapshots_had_it_is_not_of_the_third_alone(
         past.repository.replica.db.execute(
             "UPDATE entry SET node = (SELECT node FROM entry WHERE name = x'61') WHERE name = x'62'"
         )
-        assert held_alone(past.repository.db, past.moments()) == {}
+        assert _alone(past) == {}
 
     tell([("linked", "root", {b"/a": held})] * 2 + [("linked", "root", {b"/b": held})], check)
 
@@ -203,7 +208,7 @@ def test_a_content_that_is_one_list_is_looked_into(few: int) -> None:
         listed = contents.encode([Listed(1, 50)])
         db.execute("UPDATE node SET data = ? WHERE number = ?", (listed, node))
         db.execute("UPDATE node SET data = ? WHERE number = ?", (data, other))
-        assert held_alone(past.repository.db, past.moments()) == {}
+        assert _alone(past) == {}
 
     things = {b"/a": file(b"x" * 50), b"/b": file(b"x" * 50)}
     story = [("linked", "root", things), *[("linked", "root", {b"/a": things[b"/a"]})] * 2]
@@ -213,12 +218,11 @@ def test_a_content_that_is_one_list_is_looked_into(few: int) -> None:
 
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_a_list_that_several_contents_share_is_not_of_one_alone(few: int) -> None:
-    shared = b"".join(number.to_bytes(2, "big") * 32 for number in range(3000))
+    shared = b"".join(_MANY)
 
     def check(past: Past) -> None:
         first, second = past.snapshots
-        found = held_alone(past.repository.db, past.moments())
-        assert {number: one.plain for number, one in found.items()} == {first: 3, second: 5}
+        assert _alone(past) == {first: 3, second: 5}
 
     story = [
         ("linked", "root", {b"/a": file(shared + b"old"), b"/b": file(shared)}),
@@ -230,16 +234,14 @@ def test_a_list_that_several_contents_share_is_not_of_one_alone(few: int) -> Non
 
 @pytest.mark.parametrize("few", [0, 100_000])
 def test_lists_of_blocks_are_looked_into(few: int) -> None:
-    shared = [number.to_bytes(2, "big") * 32 for number in range(3000)]
-    changed = [*shared[:-1], b"end" * 10]
+    changed = [*_MANY[:-1], b"end" * 10]
 
     def check(past: Past) -> None:
         first, second = past.snapshots
-        found = held_alone(past.repository.db, past.moments())
-        assert {number: one.plain for number, one in found.items()} == {first: 64, second: 30}
+        assert _alone(past) == {first: 64, second: 30}
 
     story = [
-        ("linked", "root", {b"/a": file(b"".join(shared))}),
+        ("linked", "root", {b"/a": file(b"".join(_MANY))}),
         ("linked", "root", {b"/a": file(b"".join(changed))}),
     ]
     with patch("snapfs.metadata.alone._FEW", few):
