@@ -1,11 +1,11 @@
 """A year in some minutes: daily snapshots, and each week forgetting and pruning by their defaults.
 
-    python -m bench.year [--files 2000] [--days 365] [--folder DIRECTORY]
+    python -m bench.year [--files 2000] [--days 365] [--runs 7] [--folder DIRECTORY]
 
 Time is the program's own: each day of it takes as long as its work. Everything else is real, in one
 process, with a store in a directory. In the end every snapshot that is left must be what the tree
-was on its day, and a check that reads all data must find nothing. The numbers are for people; the
-exit status is 1 where something was wrong.
+was on its day, and a check that reads all data must find nothing. Then the year is asked about. The
+numbers are for people; the exit status is 1 where something was wrong.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from typing import TypeVar
 
 import trio
 
+from bench.asking import BEFORE, FILE, FIRST, Asker
 from bench.changing import DIGEST, ChangingTree, State
 from snapfs.formats import objects
 from snapfs.formats.slots import Derivation
@@ -67,11 +68,14 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=7, help="of each question in the end")
     parser.add_argument("--folder", type=Path, help="for everything; a temporary one by default")
     given = parser.parse_args()
     folder = Path(given.folder or tempfile.mkdtemp(prefix="snapfs-year-")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     sound = trio.run(_run, folder, given.files, given.days, given.seed)
+    if sound:
+        _ask(folder, given.runs)
     if sound and not given.folder:
         shutil.rmtree(folder)
     print("all is right" if sound else f"SOMETHING IS WRONG: see {folder}")
@@ -93,6 +97,40 @@ async def _run(folder: Path, files: int, days: int, seed: int) -> bool:
         return await year.verify()
 
 
+def _ask(folder: Path, runs: int) -> None:
+    """How long questions about that year take."""
+    passphrase = folder / "passphrase"
+    passphrase.write_text(_PASSPHRASE)
+    tree = f"{folder}/tree"
+    questions = (
+        ("snapshots",),
+        ("ls", f"latest:{tree}/large"),
+        ("history", FILE),
+        ("history", f"{tree}/large"),
+        ("find", "f1*"),
+        ("find", "--size", "+1M"),
+        ("find", "--newer", BEFORE),
+        ("find", "--type", "d", "--owner", "root"),
+        ("find", "--deleted", "f1*"),
+        ("find", "--any-version", "f1*"),
+        ("diff", BEFORE, "latest"),
+        ("diff", FIRST, "latest", f"{tree}/d1"),
+        ("diff", FIRST, "latest"),
+        ("du", "latest"),
+        ("stats",),
+        ("stats", "--growth"),
+        ("stats", "--each"),
+        ("sql", "SELECT path, size FROM files WHERE NOT gone ORDER BY size DESC LIMIT 10"),
+        ("sql", "SELECT first, count(*), sum(size) FROM files GROUP BY first"),
+    )
+    asker = Asker(folder / _STORE, _directories(folder), passphrase)
+    asker.table(questions, f"{tree}/large", runs, "questions about this year")
+
+
+def _directories(folder: Path) -> Directories:
+    return Directories(folder / "state", folder / "cache")
+
+
 @dataclass(slots=True)
 class Clock:
     """Time that passes when it is told to."""
@@ -109,7 +147,7 @@ async def _opened(folder: Path) -> AsyncIterator[tuple[Clock, Repository]]:
     world = World(now_ns=clock.now)
     store = ThreadedStore(Files.create(folder / _STORE))
     await init(store, InitOptions(_PASSPHRASE, _HOST, derivation=_QUICK), world)
-    directories = Directories(folder / "state", folder / "cache")
+    directories = _directories(folder)
     async with open_repository(store, directories, lambda: _PASSPHRASE, world) as repository:
         yield clock, repository
 

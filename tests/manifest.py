@@ -234,9 +234,19 @@ _NEVER = {
     " JOIN entry b USING (directory, name) WHERE a.first < b.first AND b.first < a.last",
     "empty intervals": "SELECT * FROM entry WHERE first >= last",
     "entries without a node": "SELECT * FROM entry WHERE node NOT IN (SELECT number FROM node)",
-    "entries of another size": "SELECT * FROM entry e JOIN node n ON n.number = e.node"
-    " WHERE e.size <> n.size OR e.file <> CASE WHEN n.mode & 61440 <> 32768 THEN 0"
-    " WHEN n.nlink > 1 THEN 2 ELSE 1 END",
+    "entries that differ from their nodes": "SELECT * FROM entry e JOIN node n ON n.number = e.node"
+    " WHERE (e.size, e.mtime, e.uid) <> (n.size, n.mtime, n.uid)"
+    " OR e.file <> CASE WHEN n.mode & 61440 <> 32768 THEN 0 WHEN n.nlink > 1 THEN 2 ELSE 1 END",
+    "sums of what commits did that its entries don't have": "WITH ends (directory, record, sign,"
+    " size, file) AS (SELECT directory, first, 1, size, file FROM entry UNION ALL"
+    "  SELECT directory, last, -1, size, file FROM entry WHERE last < 1 << 62),"
+    " sums AS (SELECT directory, record, sum(sign) AS entries, sum(iif(file, sign * size, 0)) AS"
+    "  size, sum(iif(file = 2, sign * size, 0)) AS linked FROM ends GROUP BY directory, record)"
+    " SELECT * FROM touched t LEFT JOIN sums s USING (directory, record) WHERE (t.entries, t.size,"
+    " t.linked) <> (coalesce(s.entries, 0), coalesce(s.size, 0), coalesce(s.linked, 0))",
+    "entries that no sum has": "SELECT * FROM entry e WHERE NOT EXISTS (SELECT 1 FROM touched t"
+    " WHERE (t.directory, t.record) = (e.directory, e.first)) OR last < 1 << 62 AND NOT EXISTS"
+    " (SELECT 1 FROM touched t WHERE (t.directory, t.record) = (e.directory, e.last))",
     "entries without their directory": "SELECT * FROM entry"
     " WHERE directory NOT IN (SELECT number FROM directory)",
     "children that are no directory": "SELECT * FROM entry e JOIN node n ON n.number = e.node"

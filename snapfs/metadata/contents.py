@@ -18,6 +18,10 @@ _ONE_EXTENT = 0x92
 "how msgpack begins a list of two"
 _FIRST_NEGATIVE = 0xD0
 "how msgpack begins a negative number: this, or something above"
+# What msgpack writes for numbers from 0 on is in their order, byte by byte; behind one byte for a
+# list of less than 16.
+BEGINS_BEFORE = "({0} >= x'a0' OR substr({0}, 2, 1) >= x'd0' OR substr({0}, 2, 9) < {1})"
+"SQL: false of a column that begins with a block from the number on that `number` gives"
 
 
 def encode(extents: Iterable[Extent]) -> bytes:
@@ -27,6 +31,11 @@ def encode(extents: Iterable[Extent]) -> bytes:
         flat.append(_code(extent))
         flat.append(extent.length)
     return _encoder.encode(flat)
+
+
+def number(block: int) -> bytes:
+    """A block's number as it stands in a column."""
+    return _encoder.encode(block)
 
 
 def encode_one(number: int, length: int) -> bytes:

@@ -116,6 +116,19 @@ class Database:
         except apsw.Error as error:
             raise translate(error, self.path) from error
 
+    def inserted(self, sql: str, values: Iterable[Sequence[Value]]) -> int:
+        """How many rows a statement for each of `values` has inserted."""
+        before = self.connection.total_changes()
+        self.execute_many(sql, values)
+        return int(self.connection.total_changes()) - before
+
+    def returned(self, sql: str, values: Iterable[Sequence[Value]]) -> list[Row]:
+        """What a statement with RETURNING gives for each of `values`, which are a bounded page."""
+        try:
+            return list(self.connection.executemany(sql, values))
+        except apsw.Error as error:
+            raise translate(error, self.path) from error
+
     def version(self) -> int:
         """A number that is another one whenever other connections have changed the database."""
         with translated(self.path):

@@ -13,13 +13,15 @@ from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.fates import DELETING
 from snapfs.metadata.names import ANCHOR, BY_NAME, ROOT, join
+from snapfs.metadata.touches import Touches
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 
 _TYPE, _DIRECTORY, _REGULAR = 0o170000, 0o040000, 0o100000
-FILE = "iif(n.mode & 61440 = 32768, iif(n.nlink < 2, 1, 2), 0)"
-"`entry.file`, as the node n has it"
-_SIZE_AND_FILE = f"SELECT n.size, {FILE} FROM node n WHERE n.number = ?"
+_KIND = "iif(n.mode & 61440 = 32768, iif(n.nlink < 2, 1, 2), 0)"
+REPEATED = f"n.size, {_KIND}, n.mtime, n.uid"
+"what an entry repeats of its node n: size, file, mtime, uid"
+_REPEATED = f"SELECT {REPEATED} FROM node n WHERE n.number = ?"
 _REMEMBERED = 4096
 "directories whose numbers are kept at hand; deltas come in order of path"
 
@@ -55,10 +57,10 @@ class _Piece:
     bases: Bases
     new: New
     numbers: dict[bytes, int] = field(default_factory=dict)
-    _touched: list[Row] = field(default_factory=list)
+    _touches: Touches = field(default_factory=Touches)
     _entries: list[Row] = field(default_factory=list)
-    """Rows of `touched` and `entry`, inserted when all directories have been gone through: nothing
-    looks for them before, and one statement for each directory costs as much as its rows."""
+    """Rows of `entry`, inserted when all directories have been gone through: nothing looks for them
+    before, and one statement for each directory costs as much as its rows."""
 
     def apply(self) -> None:
         nodes, lists, directories = self.ref.first
@@ -71,10 +73,14 @@ class _Piece:
         for row in self.part.directories:
             next_directory = self._apply_directory(row, next_directory)
         _check(next_directory <= self.bases.directories + self.new.directories, "directories")
-        self.db.execute_many("INSERT OR IGNORE INTO touched VALUES (?, ?)", self._touched)
-        self.db.execute_many(
-            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._entries
+        inserted = self.db.inserted(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            self._entries,
         )
+        if inserted:  # applied a second time they are there, and are not counted again
+            for directory, _, commit, _, _, _, size, file, _, _ in self._entries:
+                self._touches.count(directory, commit, 1, size, file)
+        self._touches.write(self.db)
 
     def _insert_lists(self, number: int) -> None:
         for row in self.part.lists:
@@ -175,58 +181,59 @@ class _Piece:
     def _apply_directory(self, row: DirectoryRow, next_directory: int) -> int:
         """Apply what changed in one directory; the number that the next new directory gets."""
         directory = self._directory(row.path)
-        self._close(directory, row)
-        self._touched.append((self.bases.commit, directory))
+        self._touches.touch(directory, self.bases.commit)
+        for size, file in self._close(directory, row):
+            self._touches.count(directory, self.bases.commit, -1, size, file)
         for name, reference in row.entries:
-            node, is_directory, size, file = self._reference(reference)
+            node, is_directory, repeated = self._reference(reference)
             child = None
             if is_directory:
                 child, next_directory = self._child(directory, row.path, name, next_directory)
-            self._entries.append(
-                (directory, name, self.bases.commit, OPEN, node, child, size, file)
-            )
+            self._entries.append((directory, name, self.bases.commit, OPEN, node, child, *repeated))
         return next_directory
 
-    def _close(self, directory: int, row: DirectoryRow) -> None:
-        """End the entries that are gone or replaced. Intervals are half open, so nobody sees it
-        before the position of the source moves to this commit."""
+    def _close(self, directory: int, row: DirectoryRow) -> list[Row]:
+        """End the entries that are gone or replaced; their sizes, and kinds of file.
+
+        Intervals are half open, so nobody sees it before the position of the source moves to this
+        commit.
+        """
         commit = self.bases.commit
         if row.cleared:
-            self.db.execute(
-                "UPDATE entry SET last = ? WHERE directory = ? AND last = ? AND first < ?",
+            return self.db.rows(
+                "UPDATE entry SET last = ? WHERE directory = ? AND last = ? AND first < ?"
+                " RETURNING size, file",
                 (commit, directory, OPEN, commit),
             )
-        elif directory < self.bases.directories:
-            ended = [*row.removed, *(name for name, _ in row.entries)]
-            self.db.execute_many(
-                "UPDATE entry SET last = ?1 WHERE directory = ?2 AND name = ?3 AND last = ?4"
-                " AND first < ?1",
-                [(commit, directory, name, OPEN) for name in ended],
-            )
+        if directory >= self.bases.directories:
+            return []
+        ended = [*row.removed, *(name for name, _ in row.entries)]
+        return self.db.returned(
+            "UPDATE entry SET last = ?1 WHERE directory = ?2 AND name = ?3 AND last = ?4"
+            " AND first < ?1 RETURNING size, file",
+            [(commit, directory, name, OPEN) for name in ended],
+        )
 
-    def _reference(self, reference: Reference) -> tuple[int, bool, int, int]:
-        """The node that an entry refers to, whether it is a directory, its size and kind of file.
-
-        The last two as `entry.size` and `entry.file`.
-        """
+    def _reference(self, reference: Reference) -> tuple[int, bool, Row]:
+        """The node that an entry refers to, whether it is a directory, and what it repeats of it:
+        `entry.size` and so on."""
         if isinstance(reference, int):
             number, begin = self.bases.nodes + reference, self.ref.first[0]
             if begin <= reference < begin + len(self.part.nodes):
                 row = self.part.nodes[reference - begin]
                 kind = row.mode & _TYPE
                 file = 0 if kind != _REGULAR else 1 if row.nlink < 2 else 2
-                return number, kind == _DIRECTORY, row.size, file
+                return number, kind == _DIRECTORY, (row.size, file, row.mtime, row.uid)
             _check(0 <= reference < begin, "nodes")  # of an earlier part: never a directory
-            found = _found(self.db.row(_SIZE_AND_FILE, (number,)), "an older node")
-            return number, False, found[0], found[1]
+            return number, False, _found(self.db.row(_REPEATED, (number,)), "an older node")
         parent, _, name = reference.rpartition(b"/")
         old = self.db.row(
-            "SELECT node, child IS NOT NULL, size, file FROM entry WHERE directory = ?"
+            "SELECT node, child IS NOT NULL, size, file, mtime, uid FROM entry WHERE directory = ?"
             " AND name = ? AND first <= ? AND last > ?",
             (self._directory(parent or ROOT), name, self.bases.source_head, self.bases.source_head),
         )
-        node, is_directory, size, file = _found(old, "an older path")
-        return node, bool(is_directory), size, file
+        node, is_directory, *repeated = _found(old, "an older path")
+        return node, bool(is_directory), tuple(repeated)
 
     def _child(self, parent: int, path: bytes, name: bytes, number: int) -> tuple[int, int]:
         """The number of a directory, and the one that the next new directory gets."""

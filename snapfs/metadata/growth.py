@@ -5,25 +5,14 @@ from collections.abc import Iterator
 from snapfs.metadata.database import Database
 from snapfs.metadata.moments import Moment
 from snapfs.metadata.paths import Paths
-from snapfs.metadata.sweep import sweep
 
-_PLACES = """
-DROP TABLE IF EXISTS temp.grown;
-CREATE TEMP TABLE grown (number INTEGER PRIMARY KEY);
-"""
-_TOUCHED = (
-    "INSERT INTO temp.grown SELECT DISTINCT t.directory FROM snapshot s"
-    " JOIN touched t ON t.record = s.number"
-    " WHERE s.anchor = ? AND s.number > ? AND s.number <= ?"
-)
-# Grouped by what leads the loop: nothing has to be sorted.
+# Grouped by what leads the loop, so nothing has to be sorted. The plus keeps that from being the
+# index that leads to the commits between the two: to read a table of this size takes less.
 _GAINED = (
-    "SELECT d.parent, d.name, sum(iif(e.first <= ?4 AND e.last > ?4, e.size, -e.size))"
-    " FROM temp.grown g CROSS JOIN directory d ON d.number = g.number"
-    " CROSS JOIN entry e ON e.directory = g.number"
-    " WHERE g.number > ?1 AND g.number <= ?2"
-    " AND (e.first <= ?3 AND e.last > ?3) <> (e.first <= ?4 AND e.last > ?4)"
-    " AND e.file GROUP BY g.number"
+    "SELECT d.parent, d.name, g.size FROM (SELECT directory, sum(size) AS size"
+    " FROM touched WHERE +record > ?2 AND +record <= ?3"
+    " AND +record IN (SELECT number FROM snapshot WHERE anchor = ?1)"
+    " GROUP BY directory HAVING sum(size) <> 0) g CROSS JOIN directory d ON d.number = g.directory"
 )
 
 
@@ -34,11 +23,6 @@ def gained(db: Database, old: Moment, new: Moment) -> Iterator[tuple[bytes, int]
     """
     paths = Paths(db)
     low, high = sorted((old.number, new.number))
-
-    def prepare(each: Database) -> None:
-        each.execute(_PLACES)
-        each.execute(_TOUCHED, (old.anchor, low, high))
-
-    for parent, name, grown in sweep(db, _GAINED, (old.number, new.number), prepare=prepare):
-        if grown:
-            yield paths.entry(parent, bytes(name)), grown
+    sign = 1 if low == old.number else -1
+    for parent, name, size in db.stream(_GAINED, (old.anchor, low, high)):
+        yield paths.entry(parent, bytes(name)), sign * size

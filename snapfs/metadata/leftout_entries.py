@@ -16,6 +16,7 @@ from snapfs.formats.records import Base
 from snapfs.metadata.bases import bounds
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database, Row
+from snapfs.metadata.touches import ENDS, Touches
 
 _PAGE = 20_000
 "rows that one transaction deletes, about"
@@ -88,9 +89,7 @@ class _Dropping:
         for anchor, commits in trees_of(self._db, self._source, self._base).items():
             directories = directories_of(self._db, anchor)
             for dead in _in_pages(self._pass(directories, commits)):
-                self._delete(
-                    "DELETE FROM entry WHERE directory = ? AND name = ? AND first = ?", dead
-                )
+                self._delete_entries(dead)
             if not commits:
                 self._drop_directories(anchor, directories)
         records = self._records()
@@ -182,6 +181,16 @@ class _Dropping:
         if code < 0:
             return code != _HOLE and -2 - code in gone
         return self._db.row("SELECT 1 FROM block WHERE number = ?", (code,)) is None
+
+    def _delete_entries(self, keys: list[Row]) -> None:
+        if not keys:
+            return
+        touches = Touches()
+        with self._db.writing():
+            self._check()
+            sql = "DELETE FROM entry WHERE directory = ? AND name = ? AND first = ?"
+            touches.add(self._db.returned(f"{sql} RETURNING {ENDS}", keys), -1)
+            touches.write(self._db)
 
     def _delete(self, sql: str, rows: list[Row]) -> None:
         if rows:

@@ -14,7 +14,8 @@ from snapfs.formats.bases import BaseNode, BlockBase, EntryBase
 from snapfs.metadata.bases import Bounds, bounds
 from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
-from snapfs.metadata.entries import FILE
+from snapfs.metadata.entries import REPEATED
+from snapfs.metadata.touches import ENDS, Touches
 from snapfs.model.identity import OPEN
 
 _encode = msgspec.msgpack.encode
@@ -79,8 +80,9 @@ def load_entries(db: Database, part: EntryBase, into: Stream) -> None:
     Raises FormatError where a row has a number that was not given by then, or an entry no node.
     """
     _check_entries(part, bounds(db, into.until), into.until)
+    touches = Touches()
     if into.stale:
-        _delete_entries(db, part, into)
+        touches.add(_delete_entries(db, part, into), -1)
     db.execute_many(
         "INSERT OR REPLACE INTO directory VALUES (?, ?, ?)",
         [(row.number, row.parent, row.name) for row in part.directories],
@@ -96,27 +98,13 @@ def load_entries(db: Database, part: EntryBase, into: Stream) -> None:
         "INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_node(row) for row in part.nodes],
     )
-    _check_nodes(db, part)
-    db.execute_many(
-        f"INSERT OR REPLACE INTO entry SELECT ?, ?, ?, ?, ?5, ?, n.size, {FILE}"
-        " FROM node n WHERE n.number = ?5",
-        [
-            (row.directory, row.name, row.first, row.last, row.node, row.child or None)
-            for row in part.entries
-        ],
-    )
+    _load_versions(db, part, touches)
+    touches.write(db)
     for kind, names in enumerate((part.users, part.groups)):
         db.execute_many(
             "INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?)",
             [(into.number, kind, number, name) for number, name in names.items()],
         )
-    touched = {
-        (record, row.directory)
-        for row in part.entries
-        for record in (row.first, row.last)
-        if record <= into.until
-    }
-    db.execute_many("INSERT OR IGNORE INTO touched VALUES (?, ?)", touched)
 
 
 def _check_entries(part: EntryBase, limit: Bounds, until: int) -> None:
@@ -133,19 +121,41 @@ def _check_entries(part: EntryBase, limit: Bounds, until: int) -> None:
     )
 
 
-def _check_nodes(db: Database, part: EntryBase) -> None:
-    """What a row refers to has come before it, in this part or an earlier one."""
+def _load_versions(db: Database, part: EntryBase, touches: Touches) -> None:
+    """Insert the entries. What they refer to has come before them, in this part or an earlier one.
+
+    Loaded a second time they are there, and are not counted again.
+    """
     nodes = msgspec.json.encode([row.node for row in part.entries]).decode()
-    lacking = "SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT number FROM node) LIMIT 1"
-    _check(db.row(lacking, (nodes,)) is None)
+    repeated = {
+        row[0]: row[1:]
+        for row in db.stream(
+            f"SELECT n.number, {REPEATED} FROM json_each(?) j"
+            " CROSS JOIN node n ON n.number = j.value",
+            (nodes,),
+        )
+    }
+    _check(all(row.node in repeated for row in part.entries))
+    inserted = db.inserted(
+        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            (row.directory, row.name, row.first, row.last, row.node, row.child or None,
+             *repeated[row.node])
+            for row in part.entries
+        ],
+    )  # fmt: skip
+    if inserted:
+        touches.add(
+            (row.directory, row.first, row.last, *repeated[row.node][:2]) for row in part.entries
+        )
 
 
-def _delete_entries(db: Database, part: EntryBase, into: Stream) -> None:
-    """Delete this source's entries within what the part covers."""
-    db.execute(
+def _delete_entries(db: Database, part: EntryBase, into: Stream) -> list[Row]:
+    """Delete this source's entries within what the part covers; what `Touches` counts of them."""
+    return db.rows(
         "DELETE FROM entry WHERE (directory, name, first) >= (?, ?, ?)"
         " AND (directory, name, first) < (?, ?, ?) AND first <= ?"
-        " AND (SELECT source FROM log WHERE number = entry.first) = ?",
+        f" AND (SELECT source FROM log WHERE number = entry.first) = ? RETURNING {ENDS}",
         (*part.begin, *part.end, into.until, into.number),
     )
 

@@ -126,19 +126,27 @@ CREATE TABLE entry (
   last      INTEGER NOT NULL,       -- the commit that ended it; 2^62 while it holds
   node      INTEGER NOT NULL,
   child     INTEGER,                -- the directory that it is, else null
-  -- Of its node, so that sums and searches over all names read no node:
+  -- Of its node, so that searches over all names read no node:
   size      INTEGER NOT NULL,
   file      INTEGER NOT NULL,       -- 0: no regular file · 1: one · 2: one with several names
+  mtime     INTEGER NOT NULL,       -- without the nanoseconds
+  uid       INTEGER NOT NULL,
   PRIMARY KEY (directory, name, first)
 ) STRICT, WITHOUT ROWID;
 
 -- The directories in which a commit changed entries: what leads from two snapshots to what differs
--- between them, at a thousandth of the size of an index over the ends of all intervals.
+-- between them, at a thousandth of the size of an index over the ends of all intervals. Each says
+-- what its own entries became more by, so that sums of trees read no entry: those that begin at the
+-- commit, less those that end there, of the entries that there are.
 CREATE TABLE touched (
-  record    INTEGER NOT NULL,
   directory INTEGER NOT NULL,
-  PRIMARY KEY (record, directory)
+  record    INTEGER NOT NULL,
+  entries   INTEGER NOT NULL,
+  size      INTEGER NOT NULL,       -- bytes of regular files, at each of their names
+  linked    INTEGER NOT NULL,       -- of these, of files with several names
+  PRIMARY KEY (directory, record)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX touched_record ON touched (record);
 
 -- One source inode in one state; its number is the inode number in the mount. Never changed.
 CREATE TABLE node (

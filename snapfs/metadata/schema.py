@@ -2,5 +2,5 @@
 
 SCHEMA = "replica.sql"
 "a file of this package"
-VERSION = 4
+VERSION = 5
 "another one for other tables: each version has a file of its own"

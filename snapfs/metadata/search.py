@@ -8,6 +8,7 @@ the table.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from stat import S_IFDIR, S_IFREG
 
 import msgspec
 
@@ -40,7 +41,6 @@ _BELOW = (
 _ALL = (0, OPEN)
 "the numbers of all directories: from above the first up to the last"
 _MOMENT = " CROSS JOIN temp.moment m ON m.number = e.first"
-_NODE = " CROSS JOIN node n ON n.number = e.node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,8 @@ class Search:
     def find(self, criteria: Criteria) -> Iterator[Match]:
         """What meets the criteria, by directory as they were first seen, then by name."""
         conditions, values = _conditions(criteria)
-        # What asks for the node leaves less over than what asks for the moment, or was not asked.
-        joined = _NODE + _MOMENT if criteria.of_node else _MOMENT
         wanted = criteria.path_pattern
-        for row in self._rows(joined + " WHERE " + " AND ".join(conditions), values, criteria.top):
+        for row in self._rows(_MOMENT + " WHERE " + " AND ".join(conditions), values, criteria.top):
             found = _Found(*row)
             path = self._paths.entry(found.directory, found.name)
             if wanted is not None and not wanted.fullmatch(path):
@@ -172,23 +170,39 @@ def _add_node(criteria: Criteria, conditions: list[str], values: list[Value]) ->
     if criteria.smallest is not None or criteria.largest is not None:
         conditions.append("e.file")
     if criteria.types:
-        marks = ", ".join("?" * len(criteria.types))
-        conditions.append(f"n.mode & {_TYPE} IN ({marks})")
-        values.extend(criteria.types)
+        _add_types(criteria.types, conditions, values)
     for moment, comparison in ((criteria.newer_ns, ">"), (criteria.older_ns, "<")):
         if moment is not None:
-            conditions.append(f"(n.mtime, n.mtime_ns) {comparison} (?, ?)")
-            values.extend(divmod(moment, NANOSECONDS))
+            second, rest = divmod(moment, NANOSECONDS)
+            conditions.append(
+                f"(e.mtime {comparison} ? OR e.mtime = ?"
+                f" AND (SELECT n.mtime_ns FROM node n WHERE n.number = e.node) {comparison} ?)"
+            )
+            values.extend((second, second, rest))
     if criteria.owner is not None:
         _add_owner(criteria.owner, conditions, values)
 
 
+def _add_types(types: tuple[int, ...], conditions: list[str], values: list[Value]) -> None:
+    """What the entry says is asked of it: whether it is a file or a directory."""
+    known = {S_IFREG: "e.file", S_IFDIR: "e.child IS NOT NULL"}
+    asked = [known[one] for one in types if one in known]
+    if others := [one for one in types if one not in known]:
+        marks = ", ".join("?" * len(others))
+        asked.append(
+            f"NOT e.file AND e.child IS NULL AND (SELECT n.mode & {_TYPE} FROM node n"
+            f" WHERE n.number = e.node) IN ({marks})"
+        )
+        values.extend(others)
+    conditions.append("(" + " OR ".join(asked) + ")")
+
+
 def _add_owner(owner: str, conditions: list[str], values: list[Value]) -> None:
-    conditions.append(
-        "(n.uid = ? OR (m.source, n.uid) IN"
-        " (SELECT source, number FROM owner WHERE kind = 0 AND name = ?))"
-    )
-    values.extend((_user_number(owner), owner.encode(errors="surrogateescape")))
+    """What a name's number is, each host has said. Most entries are of none of these numbers."""
+    named = "FROM owner WHERE kind = 0 AND name = ?"
+    conditions.append(f"(e.uid = ? OR e.uid IN (SELECT number {named}))")
+    conditions.append(f"(e.uid = ? OR (m.source, e.uid) IN (SELECT source, number {named}))")
+    values.extend(2 * (_user_number(owner), owner.encode(errors="surrogateescape")))
 
 
 def _user_number(owner: str) -> int | None:

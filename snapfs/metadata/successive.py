@@ -8,7 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 
-from snapfs.metadata.database import Database, Row
+from snapfs.metadata import contents
+from snapfs.metadata.bases import bounds
+from snapfs.metadata.database import Database, Row, Value
 from snapfs.metadata.names import ANCHOR, join
 from snapfs.metadata.paths import Paths
 from snapfs.metadata.sweep import sweep
@@ -27,27 +29,32 @@ _TOUCHED = (
     " JOIN touched t ON t.record = s.number WHERE s.anchor = ? AND s.number > ? AND s.number <= ?)"
     " t CROSS JOIN directory d ON d.number = t.directory"
 )
-# ?3 and ?4 are the two commits. An entry that both have is no difference.
-_IN_OLD = "(e.first <= ?3 AND e.last > ?3)"
-_ONE_SIDED = f"{_IN_OLD} <> (e.first <= ?4 AND e.last > ?4)"
+# ?3 and ?4 are the two commits, the earlier one first. An entry that both have is no difference:
+# most have been tested when it is said that they begin before the one and end behind the other.
+_ONE_SIDED = "iif(e.first <= ?3, e.last <= ?4 AND e.last > ?3, e.first <= ?4 AND e.last > ?4)"
+_EARLY = "e.first <= ?3"
+"which of the two has a one-sided entry"
 # Files whose names only one of the two has, of places above ?1 and up to ?2. The grouping follows
 # the key of `entry` and sorts nothing.
 _ALONE = (
-    "SELECT s.directory, s.name, s.node, s.was, n.data FROM (SELECT p.number AS directory, e.name,"
-    f" e.node, {_IN_OLD} AS was FROM temp.place p CROSS JOIN entry e ON e.directory = p.number"
+    "SELECT s.directory, s.name, s.node, s.early, n.data FROM (SELECT p.number AS directory,"
+    f" e.name, e.node, {_EARLY} AS early FROM temp.place p"
+    " CROSS JOIN entry e ON e.directory = p.number"
     f" WHERE p.number > ?1 AND p.number <= ?2 AND {_ONE_SIDED}"
     " AND (p.name IS NULL OR e.name = p.name) GROUP BY p.number, e.name HAVING count(*) = 1) s"
     " CROSS JOIN node n ON n.number = s.node WHERE n.mode & 61440 = 32768 AND n.data IS NOT NULL"
 )
-# A text for each side, as rows would take longer than the query. What begins alike may differ.
-_CONTENT = "group_concat(hex(substr(data, 1, 24))) FILTER (WHERE {})"
-_CONTENTS = f"SELECT {_CONTENT.format('NOT was')}, {_CONTENT.format('was')} FROM ({_ALONE})"
+# Their contents, of one side: 1 is the earlier one. What begins alike may differ. One text for each
+# range, as rows would take longer than the query.
+_CONTENTS = "SELECT group_concat(hex(substr(data, 1, 24))) FROM ({} AND s.early = ?5{})"
+_ALL_CONTENTS = _CONTENTS.format(_ALONE, "")
+_OLD_CONTENTS = _CONTENTS.format(_ALONE, f" AND {contents.BEGINS_BEFORE.format('n.data', '?6')}")
 _MOVED = (
-    f"WITH alone AS MATERIALIZED ({_ALONE}) SELECT directory, name, node, was FROM alone"
-    " WHERE data IN (SELECT data FROM alone GROUP BY data HAVING min(was) < max(was))"
+    f"WITH alone AS MATERIALIZED ({_ALONE}) SELECT directory, name, node, early FROM alone"
+    " WHERE data IN (SELECT data FROM alone GROUP BY data HAVING min(early) < max(early))"
 )
 _INSIDE = (
-    f"SELECT e.name, {_IN_OLD}, {NODE} FROM entry e CROSS JOIN node n ON n.number = e.node"
+    f"SELECT e.name, {_EARLY}, {NODE} FROM entry e CROSS JOIN node n ON n.number = e.node"
     f" WHERE e.directory = ?1 AND {_ONE_SIDED} AND (?2 IS NULL OR e.name = ?2) ORDER BY e.name"
 )
 _ALL = (0, OPEN)
@@ -85,10 +92,10 @@ class Successive:
 
     def __init__(self, db: Database, anchor: int, old: int, new: int, path: bytes) -> None:
         self._db = db
-        self._commits = (old, new)
+        self._commits = (min(old, new), max(old, new))
+        self._backwards = old > new
         self._paths = Paths(db)
-        low, high = sorted(self._commits)
-        touched = db.rows(_TOUCHED, (anchor, low, high))
+        touched = db.rows(_TOUCHED, (anchor, *self._commits))
         placed = (self._place(number, parent, name, path) for number, parent, name in touched)
         self._places = sorted((one for one in placed if one), key=lambda one: one.key)
         self._prepare(db)
@@ -106,21 +113,33 @@ class Successive:
         """Path, old and new node of files that only one has, where both have their content."""
         if len(self._places) >= _MANY and not self._can_have_moved():
             return
-        for directory, name, node, was in self._db.stream(_MOVED, (*_ALL, *self._commits)):
+        for directory, name, node, early in self._db.stream(_MOVED, (*_ALL, *self._commits)):
             path = self._paths.entry(directory, name)
-            yield (path, node, None) if was else (path, None, node)
+            yield (path, None, node) if early == self._backwards else (path, node, None)
 
     def _can_have_moved(self) -> bool:
-        """Whether a content seems to be of a file on either side that the other one lacks."""
-        sides: tuple[set[int], set[int]] = (set(), set())
-        with closing(sweep(self._db, _CONTENTS, self._commits, prepare=self._prepare)) as found:
-            for texts in found:
-                for side, text in zip(sides, texts, strict=True):
-                    side.update(map(hash, (text or "").split(",")))
-                    side.discard(hash(""))
-                if sides[0] & sides[1] or len(sides[0]) + len(sides[1]) > _KEPT:
-                    return True
-        return False
+        """Whether a content seems to be of a file on either side that the other one lacks.
+
+        First those of the later side, where most begin with a block that the earlier commit did not
+        know: if all do, nobody reads the others.
+        """
+        new_since = contents.number(bounds(self._db, self._commits[0]).blocks)
+        later: set[int] = set()
+        for found in self._contents(_OLD_CONTENTS, 0, new_since):
+            later.update(found)
+            if len(later) > _KEPT:
+                return True
+        return bool(later) and any(
+            not later.isdisjoint(found) for found in self._contents(_ALL_CONTENTS, 1)
+        )
+
+    def _contents(self, sql: str, early: int, *more: bytes) -> Iterator[list[int]]:
+        """Hashes of the contents of files that only one of the two commits has."""
+        values: list[Value] = [*self._commits, early, *more]
+        with closing(sweep(self._db, sql, values, prepare=self._prepare)) as texts:
+            for (text,) in texts:
+                if text:
+                    yield [hash(one) for one in text.split(",")]
 
     def changes(self) -> Iterator[Change]:
         """All changes, in order of the paths' bytes."""
@@ -139,8 +158,8 @@ class Successive:
         rows = self._db.stream(_INSIDE, (place.number, place.name, *self._commits))
         for name, of_name in groupby(rows, key=_name):
             sides: list[Node | None] = [None, None]
-            for _, was, *node in of_name:
-                sides[0 if was else 1] = node_of(tuple(node))
+            for _, early, *node in of_name:
+                sides[0 if early != self._backwards else 1] = node_of(tuple(node))
             yield Change(join(place.path, name), *sides)
 
     def _place(self, number: int, parent: int, own: bytes, path: bytes) -> _Place | None:

@@ -12,7 +12,7 @@ from snapfs.metadata.sweep import sweep
 from snapfs.model.identity import Commit
 
 # A file with several names is counted at one of them, as du does; only those are sorted out one by
-# one.
+# one. The others are summed up by what commits did to each directory.
 _TABLE = """
 DROP TABLE IF EXISTS temp.below;
 CREATE TEMP TABLE below (
@@ -30,12 +30,11 @@ WITH RECURSIVE below (number, top, depth) AS (
 )
 SELECT number, top FROM below
 """
-# Grouped by what leads the loop: nothing has to be sorted.
 _SUMS = """
-SELECT b.top, count(*), sum(iif(e.file = 1, e.size, 0)), sum(e.file = 2)
-FROM temp.below b CROSS JOIN entry e ON e.directory = b.number
-WHERE b.number > ?1 AND b.number <= ?2 AND e.first <= ?3 AND e.last > ?3
-GROUP BY b.number
+SELECT b.top, sum(t.entries), sum(t.size - t.linked), sum(t.linked)
+FROM temp.below b CROSS JOIN touched t ON t.directory = b.number
+WHERE t.record <= ?1
+GROUP BY b.top HAVING sum(t.entries) > 0
 """
 _LINKED = """
 SELECT b.top, e.node, e.size
@@ -83,11 +82,11 @@ class UsageQuestions:
             db.execute(_TABLE)
             db.execute(_BELOW, (number, depth))
 
+        prepare(self._db)
         found: dict[int, tuple[int, int]] = {}
         linked = 0
-        for top, entries, size, several in sweep(self._db, _SUMS, (commit,), prepare=prepare):
-            before = found.get(top, (0, 0))
-            found[top] = (before[0] + entries, before[1] + size)
+        for top, entries, size, several in self._db.stream(_SUMS, (commit,)):
+            found[top] = (entries, size)
             linked += several
         if linked:
             self._add_linked(found, sweep(self._db, _LINKED, (commit,), prepare=prepare))

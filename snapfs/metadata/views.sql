@@ -20,17 +20,18 @@ CREATE TEMP VIEW files AS
 SELECT o.host AS host, o.name AS source_name, m.source AS source,
        path(e.directory, e.name) AS path, text(e.name) AS name, e.name AS name_bytes,
        e.directory AS directory,
-       CASE n.mode & 61440 WHEN 32768 THEN 'file' WHEN 16384 THEN 'directory'
-            WHEN 40960 THEN 'symlink' WHEN 8192 THEN 'character device'
-            WHEN 24576 THEN 'block device' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket'
-            ELSE 'unknown' END AS type,
-       e.size AS size, n.mode & 4095 AS mode, n.uid AS uid, n.gid AS gid,
+       -- What the entry says itself needs no node, and most are one of these.
+       CASE WHEN e.file THEN 'file' WHEN e.child IS NOT NULL THEN 'directory' ELSE
+         (SELECT CASE t.mode & 61440 WHEN 40960 THEN 'symlink' WHEN 8192 THEN 'character device'
+                 WHEN 24576 THEN 'block device' WHEN 4096 THEN 'fifo' WHEN 49152 THEN 'socket'
+                 ELSE 'unknown' END FROM main.node t WHERE t.number = e.node) END AS type,
+       e.size AS size, n.mode & 4095 AS mode, e.uid AS uid, n.gid AS gid,
        text((SELECT w.name FROM main.owner w
-             WHERE w.source = m.source AND w.kind = 0 AND w.number = n.uid)) AS user,
+             WHERE w.source = m.source AND w.kind = 0 AND w.number = e.uid)) AS user,
        text((SELECT w.name FROM main.owner w
              WHERE w.source = m.source AND w.kind = 1 AND w.number = n.gid)) AS "group",
-       strftime('%Y-%m-%dT%H:%M:%SZ', n.mtime, 'unixepoch') AS mtime,
-       n.mtime AS mtime_s, n.mtime_ns AS mtime_ns,
+       strftime('%Y-%m-%dT%H:%M:%SZ', e.mtime, 'unixepoch') AS mtime,
+       e.mtime AS mtime_s, n.mtime_ns AS mtime_ns,
        n.nlink AS links, n.number AS inode,
        m.shown AS first,
        (SELECT max(l.number) FROM temp.live l

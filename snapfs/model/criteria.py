@@ -48,12 +48,6 @@ class Criteria:
     "each state that a name ever had, not only its last"
 
     @property
-    def of_node(self) -> bool:
-        """Whether anything but the size is asked of what stands at a name."""
-        asked = (self.newer_ns, self.older_ns, self.owner)
-        return bool(self.types) or any(one is not None for one in asked)
-
-    @property
     def name_pattern(self) -> bytes | None:
         """The pattern of the last name alone, if it says anything about it."""
         last = (self.pattern or b"**").rpartition(b"/")[2]

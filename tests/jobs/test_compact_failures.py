@@ -85,8 +85,8 @@ async def test_a_process_that_drops_stops_where_another_has_gone_on(tmp_path: Pa
         db = one.repository.replica.db
         body = base_body(db, Commit(base))
         db.execute(
-            "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL, size, file"
-            " FROM entry LIMIT 1"
+            "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL, size, file, mtime,"
+            " uid FROM entry LIMIT 1"
         )
         db.execute("INSERT INTO suspect SELECT number, 1, 2 FROM block LIMIT 1")
         for stream in (BLOCKS, 1):

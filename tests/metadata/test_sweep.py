@@ -32,7 +32,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
                 ((7 * at + 3, b"%d" % at) for at in range(_DIRECTORIES)),
             )
             db.execute_many(
-                "INSERT INTO entry VALUES (?, ?, 1, 2, 2, NULL, ?, 1)",
+                "INSERT INTO entry VALUES (?, ?, 1, 2, 2, NULL, ?, 1, 0, 0)",
                 (
                     (7 * at + 3, b"%05d" % each, at + each)
                     for at in range(_DIRECTORIES)

@@ -1,7 +1,5 @@
 """Patterns, sizes and types as people write them for `find`."""
 
-import stat
-
 import pytest
 
 from snapfs.errors import UsageError
@@ -83,14 +81,6 @@ def test_types() -> None:
 def test_a_pattern_in_any_case() -> None:
     assert in_any_case("*-0?.Ää".encode()) == "*-0?.Ää".encode()
     assert in_any_case(b"a*Z.") == b"[aA]*[zZ]."
-
-
-def test_what_is_asked_of_a_node() -> None:
-    assert not Criteria(pattern=b"x", deleted=True, any_version=True).of_node
-    assert not Criteria(largest=0).of_node
-    assert Criteria(newer_ns=0).of_node
-    assert Criteria(types=(stat.S_IFREG,)).of_node
-    assert Criteria(owner="0").of_node
 
 
 @pytest.mark.parametrize(
