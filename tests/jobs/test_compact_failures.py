@@ -18,8 +18,10 @@ from snapfs.metadata import compare
 from snapfs.metadata.baseloading import BaseLoading
 from snapfs.metadata.bases import Standpoint, base_body
 from snapfs.metadata.database import Database
+from snapfs.metadata.loading import Stream, load_blocks, load_entries
 from snapfs.metadata.position import BLOCKS
 from snapfs.metadata.replica import Replica
+from snapfs.metadata.restating import restate_blocks, restate_entries
 from snapfs.model.identity import Commit
 from snapfs.repository.repository import Repository, open_view
 from snapfs.repository.world import World
@@ -94,6 +96,27 @@ async def test_a_process_that_drops_stops_where_another_has_gone_on(tmp_path: Pa
         assert rows_of(one.repository, "suspect") == 1
         assert db.row("SELECT 1 FROM entry WHERE name = x'6c617465'")
         assert one.repository.replica.is_current(1)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+async def test_parts_of_a_base_that_are_loaded_again_change_nothing(
+    tmp_path: Path, stale: bool
+) -> None:
+    chance = random.Random(23)
+    async with two_hosts(tmp_path) as (one, _, _store):
+        await days(one, chance, 4)
+        await forget_some(one, chance, 2)
+        base = (await run(one.repository, COMPACT)).base
+        assert base is not None
+        db = one.repository.replica.db
+        body = base_body(db, Commit(base))
+        before = compare.digests(db)
+        with db.writing():
+            for entries in list(restate_entries(db, 1, body)):
+                load_entries(db, entries, Stream(1, body.until, stale))
+            for blocks in list(restate_blocks(db, body.until)):
+                load_blocks(db, blocks, Stream(BLOCKS, body.until, stale))
+        assert compare.digests(db) == before
 
 
 TABLES = (

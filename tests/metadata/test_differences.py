@@ -3,6 +3,7 @@
 from itertools import product
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from snapfs.model.content import Stored
 from snapfs.model.identity import Commit
 from tests.build import Thing, file
 from tests.metadata.past import (
+    BLOCK,
     SOURCES,
     Past,
     Shown,
@@ -24,6 +26,11 @@ from tests.metadata.past import (
 )
 
 Told = tuple[str, bytes, bytes | None, set[str]]
+
+
+def _pieces(count: int) -> list[bytes]:
+    """So many blocks."""
+    return [number.to_bytes(2, "big") * (BLOCK // 2) for number in range(count)]
 
 
 @quickly
@@ -139,6 +146,39 @@ def test_of_equal_files_the_first_that_went_becomes_the_first_that_came() -> Non
         assert len(_told(past, second, first)) == 3
 
     tell(story, check)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        file(b"1"), file(b"1" * 64 + b"2" * 64), file(b"".join(_pieces(8))), file(900, b"1"),
+        file(b"".join(_pieces(2500))),
+    ],
+    ids=["one block", "two blocks", "many blocks", "a hole first", "lists"],
+)  # fmt: skip
+def test_what_moved_is_seen_whatever_its_content_begins_with(held: Thing) -> None:
+    """Numbers of blocks are compared as bytes; others of files that came are all new."""
+    more = {b"%d" % number: file(b"other %d" % number) for number in range(300)}
+    story = [
+        ("commit", "root", {b"a": held, **more}),
+        ("commit", "root", {b"b": held, b"new": file(b"new")}),
+    ]
+
+    def check(past: Past) -> None:
+        # An ingest names lists that it knows; those that are built here are new each time.
+        past.repository.replica.db.execute(
+            "UPDATE node SET data = (SELECT data FROM node WHERE size = ?1 AND data IS NOT NULL"
+            " ORDER BY number LIMIT 1) WHERE size = ?1 AND data IS NOT NULL",
+            (held.size,),
+        )
+        first, second = past.snapshots
+        told = {one[1]: one[2] for one in _told(past, first, second) if one[0] != "removed"}
+        assert told == {b"/b": b"/a", b"/new": None}
+        back = {one[1]: one[2] for one in _told(past, second, first)}
+        assert back[b"/a"] == b"/b"
+
+    with patch("snapfs.metadata.successive._MANY", 0):
+        tell(story, check)
 
 
 def test_a_file_that_kept_its_name_is_no_copy_that_came_with_it() -> None:

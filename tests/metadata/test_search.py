@@ -1,13 +1,15 @@
 """What is found is what a walk through every snapshot would find."""
 
+import stat
 from fnmatch import fnmatchcase
+from itertools import combinations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snapfs.metadata.search import Match, Search
 from snapfs.model.criteria import Criteria
-from tests.build import NANOSECONDS, Thing, file
+from tests.build import NANOSECONDS, Thing, file, link
 from tests.metadata.past import SOURCES, Past, connections, quickly, steps, tell, type_of
 
 _fields = st.sampled_from(
@@ -157,4 +159,34 @@ def test_owners_are_known_by_name() -> None:
         assert _found(past, Criteria(owner="bob")) == []
 
     shape = {b"a": file(b"1", uid=1000), b"b": file(b"2")}
+    tell([("commit", "root", shape)], check)
+
+
+def test_times_within_one_second_are_told_apart() -> None:
+    second = 5 * NANOSECONDS
+    times = {b"a": second - 1, b"b": second, b"c": second + 1, b"d": -1}
+
+    def check(past: Past) -> None:
+        def names(**wanted: int) -> str:
+            found = _found(past, Criteria(types=(0o100000,), **wanted))
+            return "".join(path.decode()[1:] for path, _ in found)
+
+        assert (names(newer_ns=second), names(older_ns=second + 1)) == ("c", "abd")
+        assert (names(newer_ns=second - 1), names(older_ns=second)) == ("bc", "ad")
+        assert (names(newer_ns=-2), names(older_ns=-1)) == ("abcd", "")
+
+    shape = {name: file(b"1", mtime_ns=time) for name, time in times.items()}
+    tell([("commit", "root", shape)], check)
+
+
+def test_each_type_alone_and_together() -> None:
+    shape = {b"f": file(b"1"), b"d": {b"l": link(b"f")}, b"p": Thing(mode=stat.S_IFIFO | 0o600)}
+    kinds = {b"/f": stat.S_IFREG, b"/d": stat.S_IFDIR, b"/d/l": stat.S_IFLNK, b"/p": stat.S_IFIFO}
+
+    def check(past: Past) -> None:
+        for count in range(1, len(kinds) + 1):
+            for wanted in combinations(kinds, count):
+                found = _found(past, Criteria(types=tuple(kinds[path] for path in wanted)))
+                assert found == [(path, False) for path in sorted(wanted)]
+
     tell([("commit", "root", shape)], check)

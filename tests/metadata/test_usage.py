@@ -61,6 +61,27 @@ def _usage(tree: Shown, depth: int) -> dict[bytes, tuple[int, int]]:
     return found
 
 
+def test_a_directory_that_went_is_not_told() -> None:
+    story = [
+        ("commit", "root", {b"d": {b"x": file(b"1")}}),
+        ("commit", "root", {b"a": file(b"22")}),
+        ("commit", "root", {b"a": file(b"22"), b"d": {b"x": file(b"333")}}),
+    ]
+
+    def check(past: Past) -> None:
+        told = []
+        for number in past.snapshots:
+            root = past.repository.tree.root(number)
+            assert root is not None and root.child is not None
+            found = UsageQuestions(past.repository.db).directory(root.child, number, 1)
+            told.append({one.path: (one.entries, one.size) for one in found})
+        assert told == [
+            {b"/": (2, 1), b"/d": (1, 1)}, {b"/": (1, 2)}, {b"/": (3, 5), b"/d": (1, 3)},
+        ]  # fmt: skip
+
+    tell(story, check)
+
+
 @pytest.mark.parametrize("connections", [1, 2])
 def test_a_file_with_several_names_is_counted_once(connections: int) -> None:
     held = file(b"x" * 1000)
