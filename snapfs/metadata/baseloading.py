@@ -47,10 +47,10 @@ class BaseLoading:
         with self.db.writing():
             if self._is_behind():
                 return []
-            done = self._state()[0]
+            done, stale = self._state()
             refs = list(enumerate(self.refs))[done:][:limit]
             if not refs:
-                self._end()
+                self._end(stale)
         return refs
 
     def apply(self, index: int, part: BasePart) -> None:
@@ -67,18 +67,21 @@ class BaseLoading:
             load_entries(self.db, part, into)
         self._note(index + 1, stale)
         if index + 1 == len(self.refs):
-            self._end()
+            self._end(stale)
 
     def drop(self) -> None:
         """Drop what the base leaves out, in bounded transactions, and go behind it.
 
-        Another process may do the same: once the stream has moved on, nothing more is dropped.
+        There is no such thing where the stream has begun with this base. Another process may do the
+        same: once the stream has moved on, nothing more is dropped.
         """
         try:
-            self.leave_out(self._check_waits)
+            if not self._has_begun_here():
+                self.leave_out(self._check_waits)
             with self.db.writing():
                 self._check_waits()
                 self._move(self.base.record + 1)
+                self._forget()
         except MovedOnError:
             return
 
@@ -113,8 +116,21 @@ class BaseLoading:
             (self.stream, self.base.record, done, int(stale)),
         )
 
-    def _end(self) -> None:
+    def _end(self, stale: bool) -> None:
+        """All parts are applied. That the stream had no rows before stays noted until `drop`."""
         self._move(self.base.until + 1)
+        if stale:
+            self._forget()
+
+    def _has_begun_here(self) -> bool:
+        """Whether the stream was empty before it took this base's rows, and lacks none of them."""
+        row = self.db.row(
+            "SELECT 1 FROM loading WHERE stream = ? AND base = ? AND NOT stale",
+            (self.stream, self.base.record),
+        )
+        return row is not None
+
+    def _forget(self) -> None:
         self.db.execute("DELETE FROM loading WHERE stream = ?", (self.stream,))
 
     def _move(self, record: int) -> None:

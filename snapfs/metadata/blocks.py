@@ -13,6 +13,14 @@ Firsts = tuple[int, int, int]
 "numbers of a record's first block, segment and pack"
 
 
+_SAME_PAIR = "o.number = ?1 AND n.number = ?2 AND n.key = o.key"
+_MOVE = (
+    "UPDATE block AS o SET segment = n.segment, offset = n.offset FROM block AS n"
+    f" WHERE {_SAME_PAIR}"
+)
+_SAME = f"SELECT 1 FROM block o, block n WHERE {_SAME_PAIR}"
+
+
 def tag_of(key: bytes) -> int:
     """The first 8 bytes of a key as SQLite's signed integer."""
     return int.from_bytes(key[:8], "big", signed=True)
@@ -105,21 +113,16 @@ def _apply_move(db: Database, move: MoveRow, first_block: int, new: New, *, lax:
     """Point blocks at where this record's packs hold them now."""
     origin, count = _origin(db, move.pack, move.segment, lax=lax)
     _check(len(move.blocks) == len(move.positions))
-    for place, position in zip(move.blocks, move.positions, strict=True) if count else ():
-        _check(place < count, position < new.blocks)
-        moved = db.row(
-            "SELECT n.segment, n.offset FROM block n JOIN block o ON o.key = n.key"
-            " WHERE o.number = ?1 AND n.number = ?2",
-            (origin + place, first_block + position),
-        )
-        if moved is None and lax and not _is_known(db, origin + place):
-            continue
-        # Only a copy of the very same block may take a block's place.
-        _check(moved is not None)
-        assert moved is not None
-        db.execute(
-            "UPDATE block SET segment = ?, offset = ? WHERE number = ?", (*moved, origin + place)
-        )
+    if not count:
+        return
+    _check(max(move.blocks, default=0) < count, max(move.positions, default=0) < new.blocks)
+    # Only a copy of the very same block may take a block's place.
+    pairs = [
+        (origin + place, first_block + position)
+        for place, position in zip(move.blocks, move.positions, strict=True)
+    ]
+    if db.changed(_MOVE, pairs) < len(pairs):
+        _check(lax, all(db.row(_SAME, pair) or not _is_known(db, pair[0]) for pair in pairs))
 
 
 def _end_suspicion(db: Database, move: MoveRow, commit: Commit) -> None:

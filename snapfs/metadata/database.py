@@ -116,8 +116,8 @@ class Database:
         except apsw.Error as error:
             raise translate(error, self.path) from error
 
-    def inserted(self, sql: str, values: Iterable[Sequence[Value]]) -> int:
-        """How many rows a statement for each of `values` has inserted."""
+    def changed(self, sql: str, values: Iterable[Sequence[Value]]) -> int:
+        """How many rows a statement for each of `values` has inserted or changed."""
         before = self.connection.total_changes()
         self.execute_many(sql, values)
         return int(self.connection.total_changes()) - before

@@ -73,7 +73,7 @@ class _Piece:
         for row in self.part.directories:
             next_directory = self._apply_directory(row, next_directory)
         _check(next_directory <= self.bases.directories + self.new.directories, "directories")
-        inserted = self.db.inserted(
+        inserted = self.db.changed(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             self._entries,
         )

@@ -136,7 +136,7 @@ def _load_versions(db: Database, part: EntryBase, touches: Touches) -> None:
         )
     }
     _check(all(row.node in repeated for row in part.entries))
-    inserted = db.inserted(
+    inserted = db.changed(
         "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [
             (row.directory, row.name, row.first, row.last, row.node, row.child or None,
