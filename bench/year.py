@@ -74,11 +74,11 @@ def main() -> int:
     folder = Path(given.folder or tempfile.mkdtemp(prefix="snapfs-year-")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     sound = trio.run(_run, folder, given.files, given.days, given.seed)
+    print("all is right" if sound else f"SOMETHING IS WRONG: see {folder}")
     if sound:
         _ask(folder, given.runs)
     if sound and not given.folder:
         shutil.rmtree(folder)
-    print("all is right" if sound else f"SOMETHING IS WRONG: see {folder}")
     return 0 if sound else 1
 
 
@@ -109,12 +109,12 @@ def _ask(folder: Path, runs: int) -> None:
         ("history", f"{tree}/large"),
         ("find", "f1*"),
         ("find", "--size", "+1M"),
-        ("find", "--newer", BEFORE),
+        ("find", "--newer", "2100-01-01"),
         ("find", "--type", "d", "--owner", "root"),
         ("find", "--deleted", "f1*"),
         ("find", "--any-version", "f1*"),
         ("diff", BEFORE, "latest"),
-        ("diff", FIRST, "latest", f"{tree}/d1"),
+        ("diff", FIRST, "latest", f"{tree}/d0"),
         ("diff", FIRST, "latest"),
         ("du", "latest"),
         ("stats",),

@@ -223,13 +223,13 @@ async def check_sound(repository: Repository) -> None:
         ) as replayed:
             await replayed.catch_up_all()
             assert differences(repository.replica.db, replayed.replica.db) == []
-    for question, sql in _NEVER.items():
+    for question, sql in NEVER.items():
         assert repository.db.rows(sql) == [], question
     _check_contents(repository)
     await _check_blocks(repository)
 
 
-_NEVER = {
+NEVER = {
     "versions of a name that overlap": "SELECT a.name, a.first, a.last, b.first FROM entry a"
     " JOIN entry b USING (directory, name) WHERE a.first < b.first AND b.first < a.last",
     "empty intervals": "SELECT * FROM entry WHERE first >= last",

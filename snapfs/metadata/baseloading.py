@@ -47,10 +47,10 @@ class BaseLoading:
         with self.db.writing():
             if self._is_behind():
                 return []
-            done, stale = self._state()
+            done = self._state()[0]
             refs = list(enumerate(self.refs))[done:][:limit]
             if not refs:
-                self._end(stale)
+                self._end()
         return refs
 
     def apply(self, index: int, part: BasePart) -> None:
@@ -67,7 +67,7 @@ class BaseLoading:
             load_entries(self.db, part, into)
         self._note(index + 1, stale)
         if index + 1 == len(self.refs):
-            self._end(stale)
+            self._end()
 
     def drop(self) -> None:
         """Drop what the base leaves out, in bounded transactions, and go behind it.
@@ -81,7 +81,7 @@ class BaseLoading:
             with self.db.writing():
                 self._check_waits()
                 self._move(self.base.record + 1)
-                self._forget()
+                self.db.execute("DELETE FROM loading WHERE stream = ?", (self.stream,))
         except MovedOnError:
             return
 
@@ -116,11 +116,9 @@ class BaseLoading:
             (self.stream, self.base.record, done, int(stale)),
         )
 
-    def _end(self, stale: bool) -> None:
-        """All parts are applied. That the stream had no rows before stays noted until `drop`."""
+    def _end(self) -> None:
+        """All parts are applied. What the stream had before is still to be dropped, if anything."""
         self._move(self.base.until + 1)
-        if stale:
-            self._forget()
 
     def _has_begun_here(self) -> bool:
         """Whether the stream was empty before it took this base's rows, and lacks none of them."""
@@ -129,9 +127,6 @@ class BaseLoading:
             (self.stream, self.base.record),
         )
         return row is not None
-
-    def _forget(self) -> None:
-        self.db.execute("DELETE FROM loading WHERE stream = ?", (self.stream,))
 
     def _move(self, record: int) -> None:
         self.db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, 0)", (self.stream, record))

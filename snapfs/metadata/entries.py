@@ -13,7 +13,7 @@ from snapfs.metadata.blocks import tag_of
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.fates import DELETING
 from snapfs.metadata.names import ANCHOR, BY_NAME, ROOT, join
-from snapfs.metadata.touches import Touches
+from snapfs.metadata.touches import ENDS, Touches
 from snapfs.model.content import Extent, Hole, Listed, Stored, total_length
 from snapfs.model.identity import OPEN, Commit
 
@@ -58,9 +58,11 @@ class _Piece:
     new: New
     numbers: dict[bytes, int] = field(default_factory=dict)
     _touches: Touches = field(default_factory=Touches)
-    _entries: list[Row] = field(default_factory=list)
+    _entries: dict[tuple[int, bytes], Row] = field(default_factory=dict)
     """Rows of `entry`, inserted when all directories have been gone through: nothing looks for them
-    before, and one statement for each directory costs as much as its rows."""
+    before, and one statement for each directory costs as much as its rows. By directory and name: a
+    directory that changed while it was listed may have given a name twice, of which the last
+    counts."""
 
     def apply(self) -> None:
         nodes, lists, directories = self.ref.first
@@ -73,13 +75,13 @@ class _Piece:
         for row in self.part.directories:
             next_directory = self._apply_directory(row, next_directory)
         _check(next_directory <= self.bases.directories + self.new.directories, "directories")
-        inserted = self.db.changed(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            self._entries,
+        self.db.execute_many(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._entries.values()
         )
-        if inserted:  # applied a second time they are there, and are not counted again
-            for directory, _, commit, _, _, _, size, file, _, _ in self._entries:
-                self._touches.count(directory, commit, 1, size, file)
+        self._touches.add(
+            (directory, first, last, size, file)
+            for directory, _, first, last, _, _, size, file, _, _ in self._entries.values()
+        )
         self._touches.write(self.db)
 
     def _insert_lists(self, number: int) -> None:
@@ -181,6 +183,7 @@ class _Piece:
     def _apply_directory(self, row: DirectoryRow, next_directory: int) -> int:
         """Apply what changed in one directory; the number that the next new directory gets."""
         directory = self._directory(row.path)
+        self._take_back(directory, row)
         self._touches.touch(directory, self.bases.commit)
         for size, file in self._close(directory, row):
             self._touches.count(directory, self.bases.commit, -1, size, file)
@@ -189,8 +192,23 @@ class _Piece:
             child = None
             if is_directory:
                 child, next_directory = self._child(directory, row.path, name, next_directory)
-            self._entries.append((directory, name, self.bases.commit, OPEN, node, child, *repeated))
+            self._entries[(directory, name)] = (
+                directory, name, self.bases.commit, OPEN, node, child, *repeated
+            )  # fmt: skip
         return next_directory
+
+    def _take_back(self, directory: int, row: DirectoryRow) -> None:
+        """Delete what this commit has brought of the same names: this very piece, applied before,
+        or another one of the directory. Mostly the commit has not touched it yet."""
+        commit = self.bases.commit
+        touched = "SELECT 1 FROM touched WHERE directory = ? AND record = ?"
+        if self.db.row(touched, (directory, commit)) is not None:
+            brought = self.db.returned(
+                "DELETE FROM entry WHERE directory = ? AND name = ? AND first = ?"
+                f" RETURNING {ENDS}",
+                [(directory, name, commit) for name, _ in row.entries],
+            )
+            self._touches.add(brought, -1)
 
     def _close(self, directory: int, row: DirectoryRow) -> list[Row]:
         """End the entries that are gone or replaced; their sizes, and kinds of file.

@@ -67,7 +67,7 @@ CREATE TABLE base (
 ) STRICT;
 
 -- Streams that are being filled from a base. Their cursors move when that is done; what is there
--- already stays true meanwhile. One that had no rows before is listed until it has passed the base.
+-- already stays true meanwhile. They are listed until they have passed the base itself.
 CREATE TABLE loading (
   stream INTEGER PRIMARY KEY,
   base   INTEGER NOT NULL,          -- its record

@@ -2,6 +2,10 @@
 
 Each transaction that inserts, ends or deletes entries writes their `Touches` as well, so that the
 rows of `touched` are at any time what the rows of `entry` add up to.
+
+Anybody can make sparse files whose sizes add up to more than an integer of SQLite holds. So sums of
+bytes are kept modulo 2^63, which can be added to and taken from in any order: they are what they
+seem to be up to 8 EiB.
 """
 
 from collections.abc import Iterable
@@ -16,11 +20,42 @@ Ends: TypeAlias = tuple[int, int, int, int, int]
 "their values"
 _SEVERAL = 2
 "`entry.file` of a file with several names"
+_HALF = 2**62
+
+
+def _added(column: str) -> str:
+    """SQL: the sum of two residues as a residue; neither step leaves SQLite's integers."""
+    both = f"({column} + excluded.{column})"
+    return (
+        f"{column} = CASE WHEN {both} >= {_HALF} THEN {both} - {_HALF} - {_HALF}"
+        f" WHEN {both} < -{_HALF} THEN {both} + {_HALF} + {_HALF} ELSE {both} END"
+    )
+
+
 _ADD = (
     "INSERT INTO touched VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-    " entries = entries + excluded.entries, size = size + excluded.size,"
-    " linked = linked + excluded.linked"
+    f" entries = entries + excluded.entries, {_added('size')}, {_added('linked')}"
 )
+
+
+def residue(number: int) -> int:
+    """A number of bytes as the table has it: modulo 2^63, from -2^62 on."""
+    return (number + _HALF) % (2 * _HALF) - _HALF
+
+
+def halves(column: str) -> str:
+    """SQL: the two halves of a sum over a column of bytes, neither of which gets too large."""
+    return f"sum({column} >> 32), sum({column} & 4294967295)"
+
+
+def growth(high: int, low: int) -> int:
+    """What two halves of a sum say that there is more, or less."""
+    return residue((high << 32) + low)
+
+
+def total(high: int, low: int) -> int:
+    """What two halves of a sum say that there is."""
+    return growth(high, low) % (2 * _HALF)
 
 
 class Touches:
@@ -53,4 +88,10 @@ class Touches:
 
     def write(self, db: Database) -> None:
         """Add the sums to the table, within the transaction that changes the entries."""
-        db.execute_many(_ADD, ((*key, *sums) for key, sums in self._sums.items()))
+        db.execute_many(
+            _ADD,
+            (
+                (*key, entries, residue(size), residue(linked))
+                for key, (entries, size, linked) in self._sums.items()
+            ),
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from snapfs.metadata import touches
 from snapfs.metadata.bits import NumberSet
 from snapfs.metadata.database import Database, Row
 from snapfs.metadata.fates import GONE
@@ -30,11 +31,15 @@ WITH RECURSIVE below (number, top, depth) AS (
 )
 SELECT number, top FROM below
 """
-_SUMS = """
-SELECT b.top, sum(t.entries), sum(t.size - t.linked), sum(t.linked)
-FROM temp.below b CROSS JOIN touched t ON t.directory = b.number
-WHERE t.record <= ?1
-GROUP BY b.top HAVING sum(t.entries) > 0
+# By directory first, which leads the loop: what is left to be sorted is little.
+_SUMS = f"""
+WITH own (top, entries, size_high, size_low, linked_high, linked_low) AS (
+  SELECT b.top, sum(t.entries), {touches.halves("t.size")}, {touches.halves("t.linked")}
+  FROM temp.below b CROSS JOIN touched t ON t.directory = b.number
+  WHERE t.record <= ?1 GROUP BY b.number
+)
+SELECT top, sum(entries), sum(size_high), sum(size_low), sum(linked_high), sum(linked_low)
+FROM own GROUP BY top HAVING sum(entries) > 0
 """
 _LINKED = """
 SELECT b.top, e.node, e.size
@@ -85,8 +90,9 @@ class UsageQuestions:
         prepare(self._db)
         found: dict[int, tuple[int, int]] = {}
         linked = 0
-        for top, entries, size, several in self._db.stream(_SUMS, (commit,)):
-            found[top] = (entries, size)
+        for top, entries, *halves in self._db.stream(_SUMS, (commit,)):
+            several = touches.total(*halves[2:])
+            found[top] = (entries, touches.total(*halves[:2]) - several)
             linked += several
         if linked:
             self._add_linked(found, sweep(self._db, _LINKED, (commit,), prepare=prepare))

@@ -45,13 +45,30 @@ class Parts:
         self._lock = trio.Lock()
 
     async def upload(self, part: BlockPart | EntryPart, first: tuple[int, int, int]) -> PartRef:
-        """Make a part durable in the store; its reference for the record that will name it."""
+        """Make a part durable in the store; its reference for the record that will name it.
+
+        Raises FormatError for one that no program would read: it would end its stream for all.
+        """
         name = self._random(16)
         data = await self._seal(part, name)
+        ref = PartRef(name, len(data), parts.digest(data), first)
+        await trio.to_thread.run_sync(self._check_readable, part, ref, data)
         await self._store.put(objects.part(name), data)
         if len(data) + sum(len(own.data) for own in self._own.values()) <= _OWN_KEPT:
             self._own[name] = _Opened(part, data)
-        return PartRef(name, len(data), parts.digest(data), first)
+        return ref
+
+    def _check_readable(self, part: BlockPart | EntryPart, ref: PartRef, data: bytes) -> None:
+        decode: Callable[..., AnyPart] = (
+            parts.decode_blocks if isinstance(part, BlockPart) else parts.decode_entries
+        )
+        try:
+            decode(data, ref, self._keys.repository, self._keys.epochs)
+        except FormatError as error:
+            raise FormatError(
+                f"a part is not stored, as nobody could read it: {error}",
+                hint="the repository is as it was; please report this",
+            ) from error
 
     async def upload_base(self, part: BasePart) -> PartRef:
         """Make a base part durable in the store; its reference for the base that will name it."""

@@ -65,9 +65,10 @@ def list_directory(
                 names.append(one_more)
                 yield from _spilled(descriptor, path, names, rest, spill, page, report)
                 return
-        names.sort()
-        for begin in range(0, len(names), page):
-            yield _look(descriptor, path, names[begin : begin + page], report)
+        # A directory that changes meanwhile may give a name twice.
+        ordered = sorted(set(names))
+        for begin in range(0, len(ordered), page):
+            yield _look(descriptor, path, ordered[begin : begin + page], report)
     finally:
         os.close(descriptor)
 
@@ -136,7 +137,6 @@ def _open_spill(spill: Path) -> apsw.Connection:
 
 
 def _store(database: apsw.Connection, names: Iterable[bytes]) -> None:
-    # A directory that changes meanwhile may give a name twice.
     try:
         with database:
             database.executemany(

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from snapfs.jobs.ingest import walk
 from snapfs.metadata import local
+from snapfs.metadata.compare import differences
 from snapfs.model.finding import Trouble
+from snapfs.repository.replay import replayed
 from snapfs.stores.memory import MemoryStore
 from tests.jobs.ingesting import TINY, machine
 from tests.manifest import manifest_of_tree
@@ -243,3 +246,24 @@ async def test_a_directory_that_is_the_source_of_nothing(tree: Path, tmp_path: P
         assert list(await host.stored(report.snapshot)) == [b""]
         assert Trouble.UNREADABLE not in report.findings.counts
         await host.check()
+
+
+async def test_sizes_that_add_up_to_more_than_a_record_can_say(tmp_path: Path) -> None:
+    """Of files that are nothing but holes, on a file system that takes them: tmpfs, XFS."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        tree = Path(directory)
+        try:
+            for name in ("a", "b", "c"):
+                (tree / name).touch()
+                os.truncate(tree / name, 2**62 + 5)
+        except OSError as error:
+            pytest.skip(f"/dev/shm takes no such file: {error}")
+        async with machine(MemoryStore(), tmp_path / "m", tree) as host:
+            report = await host.ingest()
+            assert report.counts.bytes_total > 2**63
+            assert report.snapshot is not None
+            assert report.snapshot.counts.bytes_total == 2**63 - 1
+            (tree / "c").unlink()
+            assert (await host.ingest()).counts.removed == 1
+            async with replayed(host.repository) as replica:
+                assert differences(replica.db, host.repository.db) == []

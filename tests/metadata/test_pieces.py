@@ -13,6 +13,7 @@ from snapfs.metadata.replica import Replica
 from snapfs.metadata.tree import Tree
 from snapfs.model.content import Listed, Stored
 from snapfs.model.identity import BlockKey, Commit
+from tests.manifest import NEVER
 from tests.metadata.making import (
     add,
     again,
@@ -141,6 +142,29 @@ def test_applying_pieces_twice_changes_nothing(replica: Replica) -> None:
         assert dump(replica) == before
         again(replica, piece, held)
         assert dump(replica) == before
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_name_that_was_listed_twice_counts_once(replica: Replica, parts: int) -> None:
+    """Of a directory that changed while it was read; of one that is listed twice, all below."""
+    nodes = (DIRECTORY, DIRECTORY, node(size=10), node(size=20))
+    add(replica, ingest(new=New(nodes=parts * 4, directories=2), entries=parts))
+    rows = (
+        ANCHOR,
+        root((b"d", 1), (b"f", 2)), root((b"x", 2), path=b"/d"),
+        root((b"d", 1), (b"f", 3)), root((b"x", 3), path=b"/d"),
+    )  # fmt: skip
+    if parts == 1:
+        apply(replica, 1, entries(*rows, nodes=nodes))
+    else:
+        apply(replica, 1, entries(*rows[:3], nodes=nodes), entries(*rows[3:], nodes=nodes))
+    assert replica.db.rows("SELECT name, size FROM entry WHERE file ORDER BY name") == [
+        (b"f", 20), (b"x", 20),
+    ]  # fmt: skip
+    assert replica.db.rows("SELECT directory, entries, size FROM touched ORDER BY directory") == [
+        (1, 1, 0), (2, 2, 20), (3, 1, 20),
+    ]  # fmt: skip
+    assert replica.db.rows(NEVER["sums of what commits did that its entries don't have"]) == []
 
 
 def test_a_key_means_the_copy_that_was_usable_when_the_record_was_made(tmp_path: Path) -> None:

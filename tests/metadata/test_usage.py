@@ -82,6 +82,43 @@ def test_a_directory_that_went_is_not_told() -> None:
     tell(story, check)
 
 
+def test_sizes_that_add_up_to_more_than_an_integer_holds() -> None:
+    """Of files that are nothing but holes: anybody can make them."""
+    half, more = 2**62, 2**61
+    held = file(half + 7)
+    story = [
+        ("linked", "root", {b"/a": file(more), b"/d/b": file(more)}),
+        ("linked", "root", {b"/a": file(half + 5), b"/d/b": held, b"/d/c": held}),
+        ("linked", "root", {b"/%d" % number: file(half + 5 + number) for number in range(4)}),
+        ("linked", "root", {b"/a": file(b"1")}),
+    ]
+
+    def check(past: Past) -> None:
+        told = []
+        for number in past.snapshots:
+            root = past.repository.tree.root(number)
+            assert root is not None and root.child is not None
+            found = UsageQuestions(past.repository.db).directory(root.child, number, 0)
+            told.append((found[0].entries, found[0].size))
+        # Of the third nobody can say what it holds, as it is more than 2^63.
+        assert [told[0], told[1], told[3]] == [(3, 2 * more), (4, 2 * half + 12), (1, 1)]
+        assert told[2] == (4, (4 * half + 26) % 2**63)
+        first, _, _, last = past.moments().of(past.number("root"))
+        assert dict(gained(past.repository.db, last, first)) == {b"/": more - 1, b"/d": more}
+        sums: Counter[tuple[int, int]] = Counter()
+        for directory, begin, end, size in past.repository.db.rows(
+            "SELECT directory, first, last, size FROM entry WHERE file"
+        ):
+            sums[(directory, begin)] += size
+            sums[(directory, end)] -= size
+        for directory, record, size in past.repository.db.rows(
+            "SELECT directory, record, size FROM touched"
+        ):
+            assert (sums[(directory, record)] - size) % 2**63 == 0
+
+    tell(story, check)
+
+
 @pytest.mark.parametrize("connections", [1, 2])
 def test_a_file_with_several_names_is_counted_once(connections: int) -> None:
     held = file(b"x" * 1000)

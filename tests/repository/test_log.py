@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -14,7 +15,7 @@ from snapfs.errors import (
     SourceMovedError,
 )
 from snapfs.formats import objects, records
-from snapfs.formats.records import Ingest, New
+from snapfs.formats.records import Ingest, New, Summary
 from snapfs.metadata.compare import differences
 from snapfs.model.identity import Commit
 from snapfs.repository.repository import open_view
@@ -68,6 +69,25 @@ async def test_a_record_names_the_hash_of_the_one_before(tmp_path: Path) -> None
         log = log_of(store)
         assert log[1].previous == records.NO_HASH
         assert len({head.previous for head in log.values()}) == 4
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        msgspec.structs.replace(ingest(), summary=Summary(bytes_total=2**63)),
+        msgspec.structs.replace(ingest(), host="a/b"),
+    ],
+    ids=["a number", "a name"],
+)
+async def test_what_nobody_could_read_is_not_published(tmp_path: Path, bad: Ingest) -> None:
+    store = MemoryStore()
+    async with built(store, tmp_path) as repository:
+        before = dict(store.objects)
+        with pytest.raises(FormatError, match="not published, as nobody could read it") as raised:
+            await publish(repository, bad)
+        assert "please report this" in raised.value.hint
+        assert store.objects == before
+        assert await publish(repository, NOTHING) == 2
 
 
 async def test_a_long_log_is_caught_up_with_in_batches(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from snapfs.errors import DamagedError, StoreUnavailableError
+from snapfs.errors import DamagedError, FormatError, StoreUnavailableError
 from snapfs.formats import objects
-from snapfs.formats.parts import EntryPart
+from snapfs.formats.packs import PackRow
+from snapfs.formats.parts import BlockPart, DirectoryRow, EntryPart, NodeRow
 from snapfs.formats.records import New
 from snapfs.metadata import replica as replica_module
 from snapfs.metadata.compare import differences
@@ -33,6 +34,30 @@ async def history(builder: Builder, commits: int) -> None:
     for number in range(commits):
         names = {f"/{at}": file(b"%d" % (at * number % 7)) for at in range(number, number + 5)}
         await builder.commit({**names, "/new": file(os.urandom(9))})
+
+
+_LARGE = NodeRow(0o100644, 0, 0, 0, 0, 2**63, 1, 0, b"", (), ())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        EntryPart((), (_LARGE,), (), {}, {}),
+        EntryPart((), (), (DirectoryRow(b"/", False, (), ((b"..", 0),)),), {}, {}),
+        BlockPart((PackRow(bytes(16), -1, b"header", ()),), ()),
+    ],
+    ids=["a number", "a name", "a pack"],
+)
+async def test_a_part_that_nobody_could_read_is_not_stored(
+    tmp_path: Path, bad: EntryPart | BlockPart
+) -> None:
+    store = MemoryStore()
+    async with built(store, tmp_path) as repository:
+        before = dict(store.objects)
+        with pytest.raises(FormatError, match="not stored, as nobody could read it") as raised:
+            await repository.parts.upload(bad, (0, 0, 0))
+        assert "please report this" in raised.value.hint
+        assert store.objects == before
 
 
 @pytest.mark.parametrize("kind", ["blocks", "entries"])

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,29 @@ def test_a_name_that_cannot_be_looked_at_is_reported(
         pages = _pages(path, spill, findings)
     assert [found.name for found in pages[0]] == [b"a", b"c"]
     assert findings == [Finding(Trouble.UNREADABLE, path + b"/b", os.strerror(errno.EIO))]
+
+
+class Twice:
+    """A scandir that gives each name twice, as one may while the directory changes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._real = _scandir(descriptor)
+
+    def __enter__(self) -> Iterator[os.DirEntry[str]]:
+        return iter([each for each in self._real for _ in range(2)])
+
+    def __exit__(self, *_error: object) -> None:
+        self._real.close()
+
+
+@pytest.mark.parametrize("in_memory", [2, 50])
+def test_a_name_that_is_given_twice_is_one(
+    folder: Path, spill: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    path = _fill(folder, [b"a", b"b", b"c"])
+    monkeypatch.setattr(os, "scandir", Twice)
+    pages = list_directory(path, report=_unexpected, spill=spill, in_memory=in_memory)
+    assert [found.name for page in pages for found in page] == [b"a", b"b", b"c"]
 
 
 class BreaksOff:

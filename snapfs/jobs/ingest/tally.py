@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from snapfs.formats.records import Summary
+from snapfs.formats.wire import MOST
 
 
 @dataclass(slots=True)
@@ -19,8 +20,9 @@ class Tally:
     "of regular files, read or not"
 
     def summary(self, *, bytes_read: int, bytes_new: int, bytes_stored: int) -> Summary:
-        """What the record says of it."""
+        """What the record says of it. Sizes of sparse files may add up to more than it can say."""
+        sizes = (self.bytes_total, bytes_read, bytes_new, bytes_stored)
         return Summary(
             self.new, self.changed, self.unchanged, self.removed, self.failed, self.directories,
-            self.bytes_total, bytes_read, bytes_new, bytes_stored,
+            *(min(size, MOST) for size in sizes),
         )  # fmt: skip
