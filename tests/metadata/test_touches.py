@@ -4,7 +4,7 @@ import tempfile
 from itertools import accumulate
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapfs.metadata import touches
@@ -18,8 +18,12 @@ _row = st.tuples(st.just(3), st.just(5), st.sampled_from([7, OPEN]), _sizes, st.
 _portions = st.lists(st.lists(st.tuples(_row, st.sampled_from([1, -1])), max_size=4), max_size=5)
 
 
+_MOST = ((3, 5, 7, 2**62 - 1, 2), 1)
+
+
 @quickly
 @given(portions=_portions)
+@example(portions=[[_MOST], [_MOST], [_MOST]])
 def test_sums_are_right_modulo_what_an_integer_holds(portions: list[list[tuple]]) -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
