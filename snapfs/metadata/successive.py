@@ -29,6 +29,14 @@ _TOUCHED = (
     " JOIN touched t ON t.record = s.number WHERE s.anchor = ? AND s.number > ? AND s.number <= ?)"
     " t CROSS JOIN directory d ON d.number = t.directory"
 )
+# The same, of a directory ?1 with all below it, and of the one above, ?2.
+_TOUCHED_BELOW = (
+    "WITH RECURSIVE below (number) AS (SELECT ?1 UNION ALL SELECT d.number FROM below b"
+    " JOIN directory d ON d.parent = b.number AND d.parent <> 0)"
+    " SELECT d.number, d.parent, d.name FROM (SELECT number FROM below UNION ALL SELECT ?2) b"
+    " CROSS JOIN directory d ON d.number = b.number WHERE EXISTS (SELECT 1 FROM touched t"
+    " WHERE t.directory = d.number AND t.record > ?3 AND t.record <= ?4)"
+)
 # ?3 and ?4 are the two commits, the earlier one first. An entry that both have is no difference:
 # most have been tested when it is said that they begin before the one and end behind the other.
 _ONE_SIDED = "iif(e.first <= ?3, e.last <= ?4 AND e.last > ?3, e.first <= ?4 AND e.last > ?4)"
@@ -59,6 +67,8 @@ _INSIDE = (
 )
 _ALL = (0, OPEN)
 "all places: see `_ALONE`"
+_FEW = 500
+"directories that were touched, up to which it is no matter whether they are below a path"
 _MANY = 500
 "places, from which on it pays to look first whether anything can have moved"
 _KEPT = 500_000
@@ -95,10 +105,19 @@ class Successive:
         self._commits = (min(old, new), max(old, new))
         self._backwards = old > new
         self._paths = Paths(db)
-        touched = db.rows(_TOUCHED, (anchor, *self._commits))
+        touched = self._touched(anchor, path)
         placed = (self._place(number, parent, name, path) for number, parent, name in touched)
         self._places = sorted((one for one in placed if one), key=lambda one: one.key)
         self._prepare(db)
+
+    def _touched(self, anchor: int, path: bytes) -> list[Row]:
+        """The directories in which something may differ; where those are many, that matter here."""
+        values = (anchor, *self._commits)
+        if path == b"/" or len(self._db.rows(f"{_TOUCHED} LIMIT {_FEW}", values)) < _FEW:
+            return self._db.rows(_TOUCHED, values)
+        above = path.rpartition(b"/")[0] or b"/"
+        numbers = [self._paths.number(anchor, one) for one in (path, above)]
+        return self._db.rows(_TOUCHED_BELOW, (*numbers, *self._commits))
 
     def _prepare(self, db: Database) -> None:
         """Give a connection the table of places."""

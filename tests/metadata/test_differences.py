@@ -100,7 +100,8 @@ def _has_content(thing: Thing) -> bool:
     return type_of(thing) == 0o100000 and thing.size > 0
 
 
-def test_below_a_path_only() -> None:
+@pytest.mark.parametrize("few", [1, 500])
+def test_below_a_path_only(few: int) -> None:
     story = [
         ("commit", "root", {b"a": {b"x": file(b"1")}, b"ab": file(b"1"), b"c": file(b"1")}),
         ("commit", "root", {b"a": {b"x": file(b"2")}, b"ab": file(b"2"), b"c": file(b"2")}),
@@ -117,8 +118,30 @@ def test_below_a_path_only() -> None:
         assert _told(past, first, other, b"/c") == alone
         assert _told(past, first, second, b"/nothing") == []
         assert _told(past, first, other, b"/nothing") == []
+        assert _told(past, first, second, b"/nothing/at/all") == []
 
-    tell(story, check)
+    with patch("snapfs.metadata.successive._FEW", few):  # where more were touched, from the path
+        tell(story, check)
+
+
+@quickly
+@given(story=steps, few=st.sampled_from([1, 500]))
+def test_below_any_path_is_what_all_differences_have_there(story: list[tuple], few: int) -> None:
+    with patch("snapfs.metadata.successive._FEW", few):
+        tell(story, _check_below)
+
+
+def _check_below(past: Past) -> None:
+    for source in SOURCES:
+        shown = past.shown(source)
+        paths = {path for tree in shown.values() for path in tree} - {b"/"}
+        for old, new in product(shown, repeat=2):
+            changed = {(one[0], one[1]) for one in _told(past, old, new)}
+            if any(kind == "renamed" for kind, _ in changed):
+                continue  # from or to what is elsewhere: within a path it came or went
+            for path in paths:
+                inside = {one for one in changed if (one[1] + b"/").startswith(path + b"/")}
+                assert {(one[0], one[1]) for one in _told(past, old, new, path)} == inside
 
 
 def test_the_order_is_that_of_the_paths_bytes() -> None:
