@@ -30,7 +30,7 @@ import trio
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
 
-from snapfs.stores.locate import open_store, parse_url  # noqa: E402
+from snapfs.stores.locate import open_store, parse_url, verbs_at  # noqa: E402
 from tests.servers import seaweedfs  # noqa: E402
 from tests.trust.worker import begin, verify  # noqa: E402
 
@@ -86,7 +86,7 @@ class Soak:
 
     def run(self, seconds: float) -> bool:
         """Work for so long, then look at everything; whether all was right."""
-        store = open_store(parse_url(self.place, self.folder))
+        store = open_store(verbs_at(parse_url(self.place, self.folder)))
         trio.run(begin, store, self.folder)
         began = time.monotonic()
         try:
