@@ -33,7 +33,7 @@ _TOUCHED = (
 _TOUCHED_BELOW = (
     "WITH RECURSIVE below (number) AS (SELECT ?1 UNION ALL SELECT d.number FROM below b"
     " JOIN directory d ON d.parent = b.number AND d.parent <> 0)"
-    " SELECT d.number, d.parent, d.name FROM (SELECT number FROM below UNION ALL SELECT ?2) b"
+    " SELECT d.number, d.parent, d.name FROM (SELECT number FROM below UNION SELECT ?2) b"
     " CROSS JOIN directory d ON d.number = b.number WHERE EXISTS (SELECT 1 FROM touched t"
     " WHERE t.directory = d.number AND t.record > ?3 AND t.record <= ?4)"
 )

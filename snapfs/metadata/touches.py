@@ -5,7 +5,7 @@ rows of `touched` are at any time what the rows of `entry` add up to.
 
 Anybody can make sparse files whose sizes add up to more than an integer of SQLite holds. So sums of
 bytes are kept modulo 2^63, which can be added to and taken from in any order: they are what they
-seem to be up to 8 EiB.
+seem to be up to 8 EiB, and what became more or less up to 4.
 """
 
 from collections.abc import Iterable

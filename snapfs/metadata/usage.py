@@ -90,10 +90,9 @@ class UsageQuestions:
         prepare(self._db)
         found: dict[int, tuple[int, int]] = {}
         linked = 0
-        for top, entries, *halves in self._db.stream(_SUMS, (commit,)):
-            several = touches.total(*halves[2:])
-            found[top] = (entries, touches.total(*halves[:2]) - several)
-            linked += several
+        for top, entries, high, low, linked_high, linked_low in self._db.stream(_SUMS, (commit,)):
+            found[top] = (entries, touches.total(high - linked_high, low - linked_low))
+            linked += touches.total(linked_high, linked_low)
         if linked:
             self._add_linked(found, sweep(self._db, _LINKED, (commit,), prepare=prepare))
         return self._rolled_up(found, number)

@@ -47,7 +47,7 @@ class Parts:
     async def upload(self, part: BlockPart | EntryPart, first: tuple[int, int, int]) -> PartRef:
         """Make a part durable in the store; its reference for the record that will name it.
 
-        Raises FormatError for one that no program would read: it would end its stream for all.
+        Raises FormatError for one that no program could read: it would end its stream for all.
         """
         name = self._random(16)
         data = await self._seal(part, name)

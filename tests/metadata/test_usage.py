@@ -119,6 +119,22 @@ def test_sizes_that_add_up_to_more_than_an_integer_holds() -> None:
     tell(story, check)
 
 
+def test_a_directory_beside_a_file_whose_names_add_up_to_too_much() -> None:
+    huge, plain = 7 * 2**60, 2**61
+    held = file(huge)
+
+    def check(past: Past) -> None:
+        number = next(iter(past.snapshots))
+        root = past.repository.tree.root(number)
+        assert root is not None and root.child is not None
+        found = UsageQuestions(past.repository.db).directory(root.child, number, 1)
+        assert {one.path: one.size for one in found} == {
+            b"/": huge + plain, b"/a": huge, b"/b": plain,
+        }  # fmt: skip
+
+    tell([("linked", "root", {b"/a/x": held, b"/b/x": held, b"/b/y": file(plain)})], check)
+
+
 @pytest.mark.parametrize("connections", [1, 2])
 def test_a_file_with_several_names_is_counted_once(connections: int) -> None:
     held = file(b"x" * 1000)
