@@ -306,11 +306,23 @@ _decoder = msgspec.msgpack.Decoder(Head)
 def encode(
     head: Head, number: Commit, repository: RepositoryId, keys: EpochKeys, random: Random
 ) -> bytes:
-    """The object of a record."""
+    """The object of a record.
+
+    Raises FormatError for one that no program could read: it would end the log for every host, so
+    it is found out before it is there.
+    """
     context = Context(repository, ObjectKind.RECORD, objects.record(number))
-    return seal.seal_object(
+    data = seal.seal_object(
         context, Purpose.ORDER, keys, wire.encode(head), level=LEVEL, random=random
     )
+    try:
+        decode(data, number, repository, keys)
+    except FormatError as error:
+        raise FormatError(
+            f"log record {number} is not published, as nobody could read it: {error}",
+            hint="the repository is as it was; please report this",
+        ) from error
+    return data
 
 
 def decode(data: bytes, number: Commit, repository: RepositoryId, keys: EpochKeys) -> Head:

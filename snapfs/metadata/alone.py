@@ -46,10 +46,9 @@ _CONTENTS = (
     "SELECT n.number, n.data FROM node n WHERE n.number > ?1 AND n.number <= ?2"
     " AND n.data IS NOT NULL AND n.mode & 61440 = 32768"
 )
-# Most contents are one block, and then those that have it are equal: see `contents.is_one_block`.
+# Most contents are one block, and then those that have it are equal.
 _AMONG = (
-    " AND (substr(n.data, 1, 1) <> x'92' OR substr(n.data, 2, 1) >= x'd0'"
-    " OR n.data IN (SELECT value FROM temp.asked))"
+    f" AND (NOT {contents.ONE_BLOCK.format('n.data')} OR n.data IN (SELECT value FROM temp.asked))"
 )
 
 

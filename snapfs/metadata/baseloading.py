@@ -3,19 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from snapfs.formats.bases import BasePart, BlockBase
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, GiveUp, Head, Lost
-from snapfs.metadata.bases import Standpoint, refs_of
+from snapfs.formats.records import Base
+from snapfs.metadata.bases import Standpoint, anything_given_up, refs_of
 from snapfs.metadata.database import Database
 from snapfs.metadata.leftout_blocks import drop_blocks
 from snapfs.metadata.leftout_entries import drop_entries
 from snapfs.metadata.loading import Stream, load_blocks, load_entries
 
 _BLOCKS = 0
-_head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 class MovedOnError(Exception):
@@ -80,7 +77,7 @@ class BaseLoading:
         dropped.
         """
         try:
-            if not self._has_begun_here() or self._is_anything_given_up():
+            if not self._has_begun_here() or anything_given_up(self.db, self.base.until):
                 self.leave_out(self._check_waits)
             with self.db.writing():
                 self._check_waits()
@@ -131,15 +128,6 @@ class BaseLoading:
             (self.stream, self.base.record),
         )
         return row is not None
-
-    def _is_anything_given_up(self) -> bool:
-        """Whether a record behind the base gives something up, which the base may still have."""
-        return any(
-            isinstance(_head_decoder.decode(head).body, GiveUp | Lost)
-            for (head,) in self.db.stream(
-                "SELECT head FROM log WHERE number > ?", (self.base.until,)
-            )
-        )
 
     def _move(self, record: int) -> None:
         self.db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, 0)", (self.stream, record))

@@ -6,7 +6,19 @@ import msgspec
 
 from snapfs.errors import DeltaVoidError
 from snapfs.formats.parts import PartRef
-from snapfs.formats.records import Base, BaseTree, Forget, Gone, Head, Ingest, New, Recall, Tag
+from snapfs.formats.records import (
+    Base,
+    BaseTree,
+    Forget,
+    GiveUp,
+    Gone,
+    Head,
+    Ingest,
+    Lost,
+    New,
+    Recall,
+    Tag,
+)
 from snapfs.metadata.database import Database
 from snapfs.model.identity import NO_COMMIT, Commit
 
@@ -98,6 +110,14 @@ def apply_base(db: Database, record: Commit, body: Base) -> None:
         "INSERT OR IGNORE INTO lapsed SELECT number FROM snapshot WHERE complete AND number <= ?"
         " AND number NOT IN (SELECT value FROM json_each(?))",
         (body.until, _json(body)),
+    )
+
+
+def anything_given_up(db: Database, since: int) -> bool:
+    """Whether a record behind this one gives something up: a base as of it may still have that."""
+    return any(
+        isinstance(_head_decoder.decode(head).body, GiveUp | Lost)
+        for (head,) in db.stream("SELECT head FROM log WHERE number > ?", (since,))
     )
 
 

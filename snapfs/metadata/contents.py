@@ -18,6 +18,8 @@ _ONE_EXTENT = 0x92
 "how msgpack begins a list of two"
 _FIRST_NEGATIVE = 0xD0
 "how msgpack begins a negative number: this, or something above"
+ONE_BLOCK = "(substr({0}, 1, 1) = x'92' AND substr({0}, 2, 1) < x'd0')"
+"SQL: `is_one_block` of a column"
 # What msgpack writes for numbers from 0 on is in their order, byte by byte; behind one byte for a
 # list of less than 16.
 BEGINS_BEFORE = "({0} >= x'a0' OR substr({0}, 2, 1) >= x'd0' OR substr({0}, 2, 9) < {1})"

@@ -28,7 +28,7 @@ from snapfs.repository.world import World
 from tests.build import KEYS
 from tests.faulty import Fault, FaultyStore, Verb
 from tests.jobs.compacting import COMPACT, LOOSE, days, equal, forget_some, rows_of, sound
-from tests.jobs.ingesting import TINY, machine
+from tests.jobs.ingesting import TINY, Machine, machine
 from tests.jobs.repairing import directories
 from tests.jobs.test_prune import churn, forget, run, snapshots
 from tests.jobs.twohosts import two_hosts
@@ -77,22 +77,27 @@ async def test_what_is_dropped_half_way_is_dropped_again(
             await equal(slow)
 
 
+async def _compacted(host: Machine) -> tuple[Commit, Base]:
+    """Number and body of the base that a prune makes."""
+    base = (await run(host.repository, COMPACT)).base
+    assert base is not None
+    return Commit(base), base_body(host.repository.replica.db, Commit(base))
+
+
 async def test_a_process_that_drops_stops_where_another_has_gone_on(tmp_path: Path) -> None:
     chance = random.Random(13)
     async with two_hosts(tmp_path) as (one, _, _store):
         await days(one, chance, 2)
         await forget_some(one, chance, 1)
-        base = (await run(one.repository, COMPACT)).base
-        assert base is not None
+        base, body = await _compacted(one)
         db = one.repository.replica.db
-        body = base_body(db, Commit(base))
         db.execute(
             "INSERT INTO entry SELECT directory, x'6c617465', 2, 3, node, NULL, size, file, mtime,"
             " uid FROM entry LIMIT 1"
         )
         db.execute("INSERT INTO suspect SELECT number, 1, 2 FROM block LIMIT 1")
         for stream in (BLOCKS, 1):
-            BaseLoading(db, stream, Standpoint(Commit(base), body.until), body).drop()
+            BaseLoading(db, stream, Standpoint(base, body.until), body).drop()
         assert rows_of(one.repository, "suspect") == 1
         assert db.row("SELECT 1 FROM entry WHERE name = x'6c617465'")
         assert one.repository.replica.is_current(1)
@@ -106,10 +111,8 @@ async def test_parts_of_a_base_that_are_loaded_again_change_nothing(
     async with two_hosts(tmp_path) as (one, _, _store):
         await days(one, chance, 4)
         await forget_some(one, chance, 2)
-        base = (await run(one.repository, COMPACT)).base
-        assert base is not None
+        _, body = await _compacted(one)
         db = one.repository.replica.db
-        body = base_body(db, Commit(base))
         before = compare.digests(db)
         with db.writing():
             for entries in list(restate_entries(db, 1, body)):

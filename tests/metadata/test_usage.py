@@ -43,11 +43,16 @@ def test_directories_of_a_snapshot(story: list[tuple], connections: int) -> None
 def _check_directories(past: Past) -> None:
     for source in SOURCES:
         for number, tree in past.shown(source).items():
-            root = past.repository.tree.root(number)
-            assert root is not None and root.child is not None
             for depth in (0, 1, 5):
-                found = UsageQuestions(past.repository.db).directory(root.child, number, depth)
-                assert {one.path: (one.entries, one.size) for one in found} == _usage(tree, depth)
+                assert _told(past, number, depth) == _usage(tree, depth)
+
+
+def _told(past: Past, number: Commit, depth: int) -> dict[bytes, tuple[int, int]]:
+    """Entries and bytes of the directories of a snapshot down to some depth."""
+    root = past.repository.tree.root(number)
+    assert root is not None and root.child is not None
+    found = UsageQuestions(past.repository.db).directory(root.child, number, depth)
+    return {one.path: (one.entries, one.size) for one in found}
 
 
 def _usage(tree: Shown, depth: int) -> dict[bytes, tuple[int, int]]:
@@ -69,13 +74,7 @@ def test_a_directory_that_went_is_not_told() -> None:
     ]
 
     def check(past: Past) -> None:
-        told = []
-        for number in past.snapshots:
-            root = past.repository.tree.root(number)
-            assert root is not None and root.child is not None
-            found = UsageQuestions(past.repository.db).directory(root.child, number, 1)
-            told.append({one.path: (one.entries, one.size) for one in found})
-        assert told == [
+        assert [_told(past, number, 1) for number in past.snapshots] == [
             {b"/": (2, 1), b"/d": (1, 1)}, {b"/": (1, 2)}, {b"/": (3, 5), b"/d": (1, 3)},
         ]  # fmt: skip
 
@@ -94,12 +93,7 @@ def test_sizes_that_add_up_to_more_than_an_integer_holds() -> None:
     ]
 
     def check(past: Past) -> None:
-        told = []
-        for number in past.snapshots:
-            root = past.repository.tree.root(number)
-            assert root is not None and root.child is not None
-            found = UsageQuestions(past.repository.db).directory(root.child, number, 0)
-            told.append((found[0].entries, found[0].size))
+        told = [_told(past, number, 0)[b"/"] for number in past.snapshots]
         # Of the third nobody can say what it holds, as it is more than 2^63.
         assert [told[0], told[1], told[3]] == [(3, 2 * more), (4, 2 * half + 12), (1, 1)]
         assert told[2] == (4, (4 * half + 26) % 2**63)
@@ -124,12 +118,8 @@ def test_a_directory_beside_a_file_whose_names_add_up_to_too_much() -> None:
     held = file(huge)
 
     def check(past: Past) -> None:
-        number = next(iter(past.snapshots))
-        root = past.repository.tree.root(number)
-        assert root is not None and root.child is not None
-        found = UsageQuestions(past.repository.db).directory(root.child, number, 1)
-        assert {one.path: one.size for one in found} == {
-            b"/": huge + plain, b"/a": huge, b"/b": plain,
+        assert _told(past, next(iter(past.snapshots)), 1) == {
+            b"/": (5, huge + plain), b"/a": (1, huge), b"/b": (2, plain),
         }  # fmt: skip
 
     tell([("linked", "root", {b"/a/x": held, b"/b/x": held, b"/b/y": file(plain)})], check)
@@ -140,11 +130,7 @@ def test_a_file_with_several_names_is_counted_once(connections: int) -> None:
     held = file(b"x" * 1000)
 
     def check(past: Past) -> None:
-        number = next(iter(past.snapshots))
-        root = past.repository.tree.root(number)
-        assert root is not None and root.child is not None
-        found = UsageQuestions(past.repository.db).directory(root.child, number, 0)
-        assert [(one.entries, one.size) for one in found] == [(4, 1001)]
+        assert _told(past, next(iter(past.snapshots)), 0) == {b"/": (4, 1001)}
 
     tell([("linked", "root", {b"/a": held, b"/d/b": held, b"/c": file(b"1")})], check,
          connections=connections)  # fmt: skip
